@@ -1,0 +1,85 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Core: Sparse <- Recommender, Events <- Engine. Shell: Kafka, Importers, Daemon, affinityd.
+// ARCHITECTURE.md tells what each target holds; Tests/EdgeTests keeps the core's import list.
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let kernel: [SwiftSetting] = strict
+
+let package = Package(
+  name: "affinity",
+  products: [
+    .executable(name: "affinityd", targets: ["affinityd"]),
+    .executable(name: "affinity-bench", targets: ["Benchmarks"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // C and C++ edges
+    .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(
+      name: "CSimdJSON",
+      cxxSettings: [.unsafeFlags(["-O3"])],
+      linkerSettings: [.linkedLibrary("simdjson")]),
+    .target(name: "CNumbers", cxxSettings: [.unsafeFlags(["-O3"])]),
+
+    // Core: no Kafka, clock, file, log, Foundation
+    .target(name: "Sparse", dependencies: ["CNumbers"], swiftSettings: kernel),
+    .target(name: "Events", dependencies: ["Sparse", "CSimdJSON"], swiftSettings: kernel),
+    .target(name: "Recommender", dependencies: ["Sparse"], swiftSettings: kernel),
+    .target(name: "Engine", dependencies: ["Sparse", "Events", "Recommender"], swiftSettings: kernel),
+    .target(name: "Simulator", dependencies: ["Sparse"], swiftSettings: strict),
+
+    // Shell
+    .target(name: "Kafka", dependencies: ["CRdKafka"], swiftSettings: strict),
+    .target(
+      name: "Importers", dependencies: ["CZlib", "Sparse", "Events"], swiftSettings: strict),
+    .target(
+      name: "Daemon",
+      dependencies: [
+        "Kafka", "Engine", "Events", "Recommender", "Sparse", "Importers",
+        .product(name: "Yams", package: "Yams"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "affinityd",
+      dependencies: [
+        "Daemon", "Simulator", "Importers", "Kafka", "Engine", "Events", "Recommender", "Sparse",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "Benchmarks",
+      dependencies: ["Engine", "Events", "Recommender", "Sparse", "Kafka", "Simulator", "Importers"],
+      swiftSettings: strict),
+
+    // Tests
+    .target(
+      name: "TestSupport", dependencies: ["Sparse", "Events", "Recommender", "Importers"],
+      path: "Tests/TestSupport", swiftSettings: strict),
+    .testTarget(name: "SparseTests", dependencies: ["Sparse", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "EventsTests", dependencies: ["Events", "Sparse", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "RecommenderTests", dependencies: ["Recommender", "Sparse", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EngineTests",
+      dependencies: ["Engine", "Events", "Recommender", "Sparse", "Simulator", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(name: "KafkaTests", dependencies: ["Kafka", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "EdgeTests", dependencies: ["Daemon", "Importers", "Simulator", "Engine", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["Kafka", "Daemon", "TestSupport"], swiftSettings: strict),
+  ],
+  cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,28 @@
+// Everything the engine is told before the first event. Validated by whoever fills it (Daemon's
+// configuration does, with file and key); the engine only asserts.
+import Recommender
+
+public struct EngineConfiguration: Hashable, Sendable {
+  public var relations: [RelationConfiguration] = RelationConfiguration.defaults
+  /// K: neighbours kept per item and relation.
+  public var neighbours = 50
+  public var rules = RulesConfiguration()
+  public var rulesEnabled = true
+  public var popularity = PopularityConfiguration()
+  public var recommend = RecommendConfiguration()
+  public var recommendEnabled = true
+  /// Items in one event; more is a dead letter.
+  public var maxItems = 10_000
+  /// Bytes of one id; more is a dead letter.
+  public var maxIDBytes = 1024
+  /// Milliseconds an event's time may lie after its record's timestamp.
+  public var futureTolerance: Int64 = 300_000
+  /// A rating at or above counts as `like`, below as its undoing.
+  public var likeFrom = 4.0
+  /// Users who must stand behind a published count or reason; 1 = off.
+  public var minUsers = 1
+  /// Threads that build a model (the result does not depend on it).
+  public var threads = 2
+
+  public init() {}
+}

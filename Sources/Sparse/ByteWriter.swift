@@ -1,0 +1,113 @@
+// Where output bytes are made: one flat buffer, appended to and reset, no strings in between.
+import CNumbers
+
+/// A growing buffer of bytes with JSON's primitives.
+public struct ByteWriter: ~Copyable {
+  @usableFromInline var storage: Vec<UInt8>
+
+  public init(capacity: Int = 256) { storage = Vec(capacity: capacity) }
+
+  @inlinable public var count: Int { storage.count }
+  /// Valid until the next append.
+  @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(storage.buffer) }
+  @inlinable public mutating func removeAll() { storage.removeAll() }
+  @inlinable public mutating func truncate(to count: Int) { storage.count = min(count, storage.count) }
+  public var string: String { String(decoding: storage.buffer, as: UTF8.self) }
+
+  /// Room for `more` bytes; the pointer at which they go. Follow with `advance`.
+  @inlinable public mutating func reserve(_ more: Int) -> UnsafeMutablePointer<UInt8> {
+    if storage.count + more > storage.capacity { storage.grow(to: storage.count + more) }
+    return storage.base + storage.count
+  }
+  @inlinable public mutating func advance(_ by: Int) { storage.count += by }
+
+  @inlinable public mutating func append(byte: UInt8) { storage.append(byte) }
+
+  @inlinable public mutating func append(_ literal: StaticString) {
+    storage.append(
+      contentsOf: UnsafeBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
+  }
+
+  @inlinable public mutating func append(bytes: UnsafeRawBufferPointer) {
+    storage.append(contentsOf: bytes.assumingMemoryBound(to: UInt8.self))
+  }
+
+  @inlinable public mutating func append(text: String) {
+    var text = text
+    text.withUTF8 { storage.append(contentsOf: $0) }
+  }
+
+  @inlinable public mutating func append(_ value: Int) {
+    if value < 0 { append(byte: UInt8(ascii: "-")) }
+    append(unsigned: UInt64(value.magnitude))
+  }
+
+  @inlinable public mutating func append(unsigned value: UInt64) {
+    let at = reserve(20)
+    var rest = value
+    var digits = 1
+    var limit: UInt64 = 10
+    while digits < 20 && rest >= limit {
+      digits &+= 1
+      limit = digits == 20 ? UInt64.max : limit &* 10
+    }
+    var i = digits &- 1
+    while i >= 0 {
+      at[i] = UInt8(truncatingIfNeeded: 48 &+ rest % 10)
+      rest /= 10
+      i &-= 1
+    }
+    advance(digits)
+  }
+
+  /// The shortest text that reads back to the same double. `value` is finite.
+  public mutating func append(_ value: Double) {
+    precondition(value.isFinite)
+    let at = reserve(32)
+    let n = at.withMemoryRebound(to: CChar.self, capacity: 32) { affinity_format_double(value, $0) }
+    advance(n)
+  }
+
+  /// A JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD.
+  @inlinable public mutating func append(quoted text: UnsafeRawBufferPointer) {
+    let at = reserve(text.count &+ 2)
+    at[0] = UInt8(ascii: "\"")
+    var i = 0
+    let n = text.count
+    while i < n {
+      let c = text[i]
+      if c < 0x20 || c == 0x22 || c == 0x5c || c >= 0x80 { break }
+      at[i &+ 1] = c
+      i &+= 1
+    }
+    advance(i &+ 1)
+    if i < n { appendSlowly(UnsafeRawBufferPointer(rebasing: text[i...])) }
+    append(byte: UInt8(ascii: "\""))
+  }
+
+  public mutating func append(quoted text: String) {
+    var text = text
+    text.withUTF8 { append(quoted: UnsafeRawBufferPointer($0)) }
+  }
+
+  @usableFromInline mutating func appendSlowly(_ bytes: UnsafeRawBufferPointer) {
+    for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
+      switch scalar {
+      case "\"": append("\\\"")
+      case "\\": append("\\\\")
+      case "\n": append("\\n")
+      case "\r": append("\\r")
+      case "\t": append("\\t")
+      default:
+        if scalar.value < 0x20 {
+          append("\\u00")
+          let hex = Array("0123456789abcdef".utf8)
+          append(byte: hex[Int(scalar.value >> 4)])
+          append(byte: hex[Int(scalar.value & 15)])
+        } else {
+          for unit in UTF8.encode(scalar)! { append(byte: unit) }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,1 @@
+// Twins and generators used by several test targets.
