@@ -72,8 +72,10 @@ public enum Measure: UInt8, CaseIterable, Sendable, Hashable {
 public struct MatrixConfiguration: Hashable, Sendable {
   public var context: ContextKind
   public var behaviour: Behaviour
-  /// Slots kept per row, the most recent ones (at least 1).
+  /// Slots kept per row, the most recent ones: 1 to `maximumHistory`.
   public var history: Int
+  /// The bound where a configuration asks for none.
+  public static let maximumHistory = 65_535
   /// Milliseconds before the last tick's time that entries live; nil keeps everything.
   public var window: Int64?
 
@@ -173,7 +175,7 @@ public struct RulesConfiguration: Hashable, Sendable {
 
   public var matrix: MatrixConfiguration {
     MatrixConfiguration(
-      context: .order, behaviour: .purchase, history: maxBasket == 0 ? Int(Int32.max) : maxBasket,
+      context: .order, behaviour: .purchase, history: maxBasket == 0 ? MatrixConfiguration.maximumHistory : maxBasket,
       window: window)
   }
 }

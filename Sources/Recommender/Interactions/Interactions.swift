@@ -1,0 +1,455 @@
+// Stage one of the engine: the rows of my users, sessions and orders.
+//
+// Owns the dictionaries (item and user keys to dense ids), a RowStore per matrix, the digest of every
+// entry, and the decayed counts. One act touches the rows of its behaviour in each context it has a
+// key for, and nothing else; pair counts belong to stage two, which is told at a seal what changed.
+//
+// A row key is (user), (user, session) or (user, order). Users are kept by their bytes, since they are
+// written out; sessions and orders by the 128-bit fingerprint of their canonical bytes.
+//
+// Ids are given back: a row's when its last slot expires, an item's when no slot and no model in force
+// holds it (`reclaim`). So dictionaries are bounded by what the windows hold.
+import Sparse
+
+/// An act on items, with its row keys resolved to bytes or fingerprints.
+public struct Act {
+  public var behaviour: Behaviour
+  /// True for the act, false for its undoing.
+  public var isPositive: Bool
+  /// Event time, ms.
+  public var time: Int64
+  /// Where the act stands in the user's row: `ordered` for a refund, else `time`.
+  public var timeInUserRow: Int64
+  /// Bytes of the user's key; empty for anonymous traffic.
+  public var user: UnsafeRawBufferPointer
+  public var session: Fingerprint?
+  public var order: Fingerprint?
+
+  public init(
+    behaviour: Behaviour, isPositive: Bool, time: Int64, timeInUserRow: Int64,
+    user: UnsafeRawBufferPointer, session: Fingerprint?, order: Fingerprint?
+  ) {
+    self.behaviour = behaviour
+    self.isPositive = isPositive
+    self.time = time
+    self.timeInUserRow = timeInUserRow
+    self.user = user
+    self.session = session
+    self.order = order
+  }
+}
+
+/// Slots by what became of them, for the metrics.
+public struct EditCounts: Equatable, Sendable {
+  public var changed = 0
+  public var superseded = 0
+  public var displaced = 0
+  public var tooOld = 0
+  public var evicted = 0
+  public init() {}
+}
+
+public struct Interactions: ~Copyable {
+  public let matrices: [MatrixConfiguration]
+  let stores: UnsafeMutablePointer<RowStore>
+  /// Matrix indexes by behaviour, split by context.
+  private let byBehaviour: [[UInt8]]
+  private let contexts: Vec<UInt8>
+  private let tags: Vec<UInt64>
+
+  public var users: Interner
+  public var items: Interner
+  var sessions: FingerprintTable
+  var orders: FingerprintTable
+  /// Matrices in which a row of the context has slots.
+  private var userRefs: Vec<UInt8>
+  private var sessionRefs: Vec<UInt8>
+  private var orderRefs: Vec<UInt8>
+  /// Slots (over all matrices) that hold an item, plus one while the catalogue does.
+  var itemRefs: Vec<UInt32>
+  /// Items seen without references, each once, and per item the seals made when it was last seen so
+  /// (`UInt32.max`: not listed).
+  private var deadItems: [UInt32] = []
+  private var deadSince: Vec<UInt32>
+  /// Row ids given out for acts that then left no slot.
+  private var orphans: [(context: ContextKind, row: UInt32)] = []
+
+  /// Σ mod 2^128 over every slot of every matrix (DESIGN §5).
+  public private(set) var digest = Fingerprint.zero
+  public var edits = EditCounts()
+
+  /// Decayed and plain counts of live entries of the popularity matrix.
+  public let popularityMatrix: Int?
+  var popular: DecayedCounts
+  var recent: DecayedCounts
+  var liveEntries: Vec<UInt32>
+
+  public init(matrices: [MatrixConfiguration], popularity: PopularityConfiguration) {
+    precondition(matrices.count < 256)
+    self.matrices = matrices
+    stores = .allocate(capacity: max(matrices.count, 1))
+    var table = [[UInt8]](repeating: [], count: Behaviour.allCases.count)
+    var kinds = Vec<UInt8>()
+    var words = Vec<UInt64>()
+    for (m, configuration) in matrices.enumerated() {
+      (stores + m).initialize(to: RowStore(configuration))
+      table[Int(configuration.behaviour.rawValue)].append(UInt8(m))
+      kinds.append(configuration.context.rawValue)
+      words.append(
+        UInt64(configuration.context.rawValue) << 8 | UInt64(configuration.behaviour.rawValue))
+    }
+    byBehaviour = table
+    contexts = kinds
+    tags = words
+    users = Interner()
+    items = Interner()
+    sessions = FingerprintTable()
+    orders = FingerprintTable()
+    userRefs = Vec()
+    sessionRefs = Vec()
+    orderRefs = Vec()
+    itemRefs = Vec()
+    deadSince = Vec()
+    popularityMatrix = matrices.firstIndex(of: popularity.matrix)
+    popular = DecayedCounts(halfLife: popularity.halfLife)
+    recent = DecayedCounts(halfLife: popularity.trendHalfLife)
+    liveEntries = Vec()
+  }
+
+  deinit {
+    stores.deinitialize(count: matrices.count)
+    stores.deallocate()
+  }
+
+  // MARK: acts
+
+  /// Applies the act to one item. Call once per item of an event.
+  /// - Returns: whether any row accepted it (a repeat or a displaced slot counts: it is in the set).
+  public mutating func apply(_ act: borrowing Act, rows: RowIDs, item key: UnsafeRawBufferPointer)
+    -> Bool
+  {
+    let targets = byBehaviour[Int(act.behaviour.rawValue)]
+    if targets.isEmpty { return true }
+    let (item, isNew) = items.intern(key)
+    if isNew || Int(item) >= itemRefs.count { itemRefs.extend(to: items.idLimit, with: 0) }
+    let print = items.fingerprint(item)
+    var accepted = false
+    var fed = false
+    for m in targets {
+      let matrix = Int(m)
+      let row: UInt32
+      let rowPrint: Fingerprint
+      var time = act.time
+      switch contexts[matrix] {
+      case ContextKind.user.rawValue:
+        guard let id = rows.user else { continue }
+        row = id
+        rowPrint = users.fingerprint(id)
+        time = act.timeInUserRow
+      case ContextKind.session.rawValue:
+        guard let id = rows.session, let p = act.session else { continue }
+        row = id
+        rowPrint = p
+      default:
+        guard let id = rows.order, let p = act.order else { continue }
+        row = id
+        rowPrint = p
+      }
+      fed = true
+      if edit(
+        matrix, row, rowPrint, item, print, Stamp.make(time: time, active: act.isPositive))
+      {
+        accepted = true
+      }
+    }
+    if itemRefs[Int(item)] == 0 { noteDead(item) }
+    return accepted || !fed
+  }
+
+  /// The row ids of an act, given out where they are new.
+  public struct RowIDs {
+    public var user: UInt32?
+    public var session: UInt32?
+    public var order: UInt32?
+    public init() {}
+  }
+
+  public mutating func rows(for act: borrowing Act) -> RowIDs {
+    var ids = RowIDs()
+    for m in byBehaviour[Int(act.behaviour.rawValue)] {
+      switch contexts[Int(m)] {
+      case ContextKind.user.rawValue:
+        if ids.user == nil, act.user.count > 0 {
+          let (id, isNew) = users.intern(act.user)
+          ids.user = id
+          if isNew {
+            userRefs.extend(to: users.idLimit, with: 0)
+            orphans.append((.user, id))
+          }
+        }
+      case ContextKind.session.rawValue:
+        if ids.session == nil, let print = act.session {
+          let (id, isNew) = sessions.intern(print)
+          ids.session = id
+          if isNew {
+            sessionRefs.extend(to: sessions.idLimit, with: 0)
+            orphans.append((.session, id))
+          }
+        }
+      default:
+        if ids.order == nil, let print = act.order {
+          let (id, isNew) = orders.intern(print)
+          ids.order = id
+          if isNew {
+            orderRefs.extend(to: orders.idLimit, with: 0)
+            orphans.append((.order, id))
+          }
+        }
+      }
+    }
+    return ids
+  }
+
+  /// After the last item of an act: rows that got no slot are remembered for the next reclaim.
+  public mutating func finish(_ ids: RowIDs) {
+    if orphans.isEmpty { return }
+    orphans.removeAll { orphan in
+      switch orphan.context {
+      case .user: userRefs[Int(orphan.row)] > 0
+      case .session: sessionRefs[Int(orphan.row)] > 0
+      case .order: orderRefs[Int(orphan.row)] > 0
+      }
+    }
+  }
+
+  private mutating func edit(
+    _ matrix: Int, _ row: UInt32, _ rowPrint: Fingerprint, _ item: UInt32,
+    _ itemPrint: Fingerprint, _ stamp: UInt64
+  ) -> Bool {
+    let wasEmpty = stores[matrix].isEmpty(row)
+    let edit = stores[matrix].apply(row: row, item: item, stamp: stamp, items: items)
+    switch edit.outcome {
+    case .tooOld:
+      edits.tooOld &+= 1
+      return false
+    case .superseded:
+      edits.superseded &+= 1
+      return true
+    case .displaced:
+      edits.displaced &+= 1
+      return true
+    case .changed:
+      edits.changed &+= 1
+    }
+    let tag = tags[matrix]
+    digest &+= Fingerprint(rowPrint, itemPrint, stamp, tag)
+    if let old = edit.oldStamp {
+      digest &-= Fingerprint(rowPrint, itemPrint, old, tag)
+      if matrix == popularityMatrix { uncount(item, old) }
+    } else {
+      itemRefs[Int(item)] &+= 1
+      if wasEmpty { addRowReference(matrix, row) }
+    }
+    if matrix == popularityMatrix { count(item, stamp) }
+    if edit.evictedItem != .max {
+      edits.evicted &+= 1
+      release(matrix, rowPrint, edit.evictedItem, edit.evictedStamp)
+    }
+    return true
+  }
+
+  /// A slot has left: digest, references, counts.
+  private mutating func release(
+    _ matrix: Int, _ rowPrint: Fingerprint, _ item: UInt32, _ stamp: UInt64
+  ) {
+    digest &-= Fingerprint(rowPrint, items.fingerprint(item), stamp, tags[matrix])
+    if matrix == popularityMatrix { uncount(item, stamp) }
+    itemRefs[Int(item)] &-= 1
+    if itemRefs[Int(item)] == 0 { noteDead(item) }
+  }
+
+  private mutating func count(_ item: UInt32, _ stamp: UInt64) {
+    if !Stamp.isActive(stamp) { return }
+    liveEntries.extend(to: Int(item) + 1, with: 0)
+    liveEntries[Int(item)] &+= 1
+    popular.add(item, Stamp.time(stamp))
+    recent.add(item, Stamp.time(stamp))
+  }
+
+  private mutating func uncount(_ item: UInt32, _ stamp: UInt64) {
+    if !Stamp.isActive(stamp) { return }
+    liveEntries[Int(item)] &-= 1
+    popular.subtract(item, Stamp.time(stamp))
+    recent.subtract(item, Stamp.time(stamp))
+  }
+
+  private mutating func addRowReference(_ matrix: Int, _ row: UInt32) {
+    switch contexts[matrix] {
+    case ContextKind.user.rawValue: userRefs[Int(row)] &+= 1
+    case ContextKind.session.rawValue: sessionRefs[Int(row)] &+= 1
+    default: orderRefs[Int(row)] &+= 1
+    }
+  }
+
+  // MARK: reading
+
+  /// The row's slots, oldest first; empty where there is none.
+  @inline(__always)
+  public func slots(matrix: Int, row: UInt32) -> (
+    items: UnsafeBufferPointer<UInt32>, stamps: UnsafeBufferPointer<UInt64>
+  ) { stores[matrix].slots(of: row) }
+
+  public func sessionRow(_ print: Fingerprint) -> UInt32? { sessions.find(print) }
+  public func orderRow(_ print: Fingerprint) -> UInt32? { orders.find(print) }
+  public func liveEntries(of item: UInt32) -> UInt32 {
+    Int(item) < liveEntries.count ? liveEntries[Int(item)] : 0
+  }
+
+  /// Sizes and bytes of one matrix.
+  public func sizes(matrix: Int) -> (activeRows: Int, slots: Int, activeSlots: Int, bytes: Int) {
+    let p = stores + matrix
+    return (p.pointee.activeRows, p.pointee.slots, p.pointee.activeSlots, p.pointee.bytes)
+  }
+
+  public var dictionaryBytes: (users: Int, items: Int, sessions: Int, orders: Int) {
+    (users.bytes, items.bytes, sessions.bytes, orders.bytes)
+  }
+  public var sessionCount: Int { sessions.liveCount }
+  public var orderCount: Int { orders.liveCount }
+
+  // MARK: ticks
+
+  private(set) var sealNumber = 0
+
+  /// Moves every matrix's horizon to `tick` minus its window and drops what is at or before it.
+  public mutating func expire(tick: Int64) {
+    for m in 0..<matrices.count {
+      guard let window = matrices[m].window else { continue }
+      let context = contexts[m]
+      var gone: [(UInt32, UInt32, UInt64)] = []
+      var emptied: [UInt32] = []
+      stores[m].expire(
+        to: tick - window,
+        dropped: { gone.append(($0, $1, $2)) },
+        emptied: { emptied.append($0) })
+      for (row, item, stamp) in gone {
+        let print: Fingerprint =
+          switch context {
+          case ContextKind.user.rawValue: users.fingerprint(row)
+          case ContextKind.session.rawValue: sessions.fingerprint(row)
+          default: orders.fingerprint(row)
+          }
+        release(m, print, item, stamp)
+      }
+      for row in emptied {
+        switch context {
+        case ContextKind.user.rawValue:
+          userRefs[Int(row)] &-= 1
+          if userRefs[Int(row)] == 0 { users.remove(row) }
+        case ContextKind.session.rawValue:
+          sessionRefs[Int(row)] &-= 1
+          if sessionRefs[Int(row)] == 0 { sessions.remove(row) }
+        default:
+          orderRefs[Int(row)] &-= 1
+          if orderRefs[Int(row)] == 0 { orders.remove(row) }
+        }
+      }
+    }
+    for orphan in orphans {
+      switch orphan.context {
+      case .user: if userRefs[Int(orphan.row)] == 0 { users.remove(orphan.row) }
+      case .session: if sessionRefs[Int(orphan.row)] == 0 { sessions.remove(orphan.row) }
+      case .order: if orderRefs[Int(orphan.row)] == 0 { orders.remove(orphan.row) }
+      }
+    }
+    orphans.removeAll()
+    if let m = popularityMatrix {
+      let popularMoved = popular.move(to: tick)
+      let recentMoved = recent.move(to: tick)
+      if popularMoved || recentMoved { recount(m, popular: popularMoved, recent: recentMoved) }
+    }
+    sealNumber += 1
+  }
+
+  /// The decayed sums anew from the live entries, where their landmark moved.
+  private mutating func recount(_ matrix: Int, popular doPopular: Bool, recent doRecent: Bool) {
+    for row in 0..<stores[matrix].rowLimit {
+      let (ids, stamps) = stores[matrix].slots(of: UInt32(row))
+      for k in 0..<ids.count where Stamp.isActive(stamps[k]) {
+        if doPopular { popular.add(ids[k], Stamp.time(stamps[k])) }
+        if doRecent { recent.add(ids[k], Stamp.time(stamps[k])) }
+      }
+    }
+  }
+
+  private mutating func noteDead(_ item: UInt32) {
+    let i = Int(item)
+    deadSince.extend(to: i + 1, with: UInt32.max)
+    if deadSince[i] == .max { deadItems.append(item) }
+    deadSince[i] = UInt32(sealNumber)
+  }
+
+  /// Gives back the ids of items that nothing has held since before the seal `oldestSeal` (the oldest
+  /// one a part of the model in force was made from).
+  /// - Returns: the ids, for stage two to forget as well.
+  public mutating func reclaimItems(unusedSince oldestSeal: Int) -> [UInt32] {
+    var removed: [UInt32] = []
+    var kept: [UInt32] = []
+    for item in deadItems {
+      if itemRefs[Int(item)] > 0 {
+        deadSince[Int(item)] = .max
+      } else if Int(deadSince[Int(item)]) < oldestSeal {
+        deadSince[Int(item)] = .max
+        items.remove(item)
+        removed.append(item)
+      } else {
+        kept.append(item)
+      }
+    }
+    deadItems = kept
+    return removed
+  }
+
+  public mutating func takeChanges(matrix: Int) -> RowChanges { stores[matrix].takeChanges() }
+  public func changedRows(matrix: Int) -> Int { stores[matrix].dirtyCount }
+  public func horizon(matrix: Int) -> Int64 { stores[matrix].horizon }
+
+  /// What popularity needs of stage one, copied at a seal: a few bytes per item.
+  public func popularitySeal() -> PopularitySeal {
+    PopularitySeal(
+      live: Array(liveEntries.buffer), popular: popular.values, recent: recent.values,
+      landmarks: (popular.landmark, recent.landmark))
+  }
+
+  public mutating func holdItem(_ item: UInt32) {
+    itemRefs.extend(to: items.idLimit, with: 0)
+    itemRefs[Int(item)] &+= 1
+  }
+  public mutating func dropItem(_ item: UInt32) {
+    itemRefs[Int(item)] &-= 1
+    if itemRefs[Int(item)] == 0 { noteDead(item) }
+  }
+
+  public func checkInvariants() {
+    var refs = [UInt32](repeating: 0, count: items.idLimit)
+    for m in 0..<matrices.count {
+      stores[m].checkInvariants(items: items)
+      for row in 0..<stores[m].rowLimit {
+        for item in stores[m].slots(of: UInt32(row)).items { refs[Int(item)] += 1 }
+      }
+    }
+    for i in 0..<refs.count where items.isLive(UInt32(i)) {
+      precondition(itemRefs[i] >= refs[i], "an item's references")
+    }
+  }
+}
+
+extension Interactions: @unchecked Sendable {}
+
+/// Counts of live entries and their decayed sums, per dense item id.
+public struct PopularitySeal: Sendable {
+  public var live: [UInt32]
+  public var popular: [UInt64]
+  public var recent: [UInt64]
+  public var landmarks: (popular: Int64, recent: Int64)
+}

@@ -1,0 +1,9 @@
+// The one file here that needs the C library's mathematics.
+import Glibc
+
+public enum DecayMaths {
+  /// round(2^(i / 4096) × 65,536), for i in 0..<4096.
+  static func step(_ i: Int) -> UInt64 { UInt64(Glibc.rint(Glibc.exp2(Double(i) / 4096) * 65_536)) }
+  /// 2^-x.
+  public static func halvings(_ x: Double) -> Double { Glibc.exp2(-x) }
+}
