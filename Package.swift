@@ -27,11 +27,12 @@ let package = Package(
       cxxSettings: [.unsafeFlags(["-O3"])],
       linkerSettings: [.linkedLibrary("simdjson")]),
     .target(name: "CNumbers", cxxSettings: [.unsafeFlags(["-O3"])]),
+    .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
 
     // Core: no Kafka, clock, file, log, Foundation
     .target(name: "Sparse", dependencies: ["CNumbers"], swiftSettings: kernel),
     .target(name: "Events", dependencies: ["Sparse", "CSimdJSON"], swiftSettings: kernel),
-    .target(name: "Recommender", dependencies: ["Sparse"], swiftSettings: kernel),
+    .target(name: "Recommender", dependencies: ["Sparse", "CKernels"], swiftSettings: kernel),
     .target(name: "Engine", dependencies: ["Sparse", "Events", "Recommender"], swiftSettings: kernel),
     .target(name: "Simulator", dependencies: ["Sparse"], swiftSettings: strict),
 

@@ -1,0 +1,275 @@
+// See include/CKernels.h. The bodies are plain C, inlined into one wrapper per processor level and
+// left to the compiler's vectoriser: with AVX2 it makes the nibble-table popcount, with AVX-512
+// VPOPCNTDQ one instruction per vector.
+#include "CKernels.h"
+#include <math.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+double affinity_exp(double x) { return exp(x); }
+double affinity_log(double x) { return log(x); }
+
+INLINE size_t extend_body(uint64_t *arena, size_t words, uint32_t row, uint32_t count,
+                          uint32_t parent_count, uint32_t minimum, size_t siblings,
+                          const uint32_t *offsets, const uint32_t *items, const uint32_t *counts,
+                          uint32_t free, uint32_t *child_offsets, uint32_t *child_items,
+                          uint32_t *child_counts) {
+  const uint64_t *restrict a = arena + row;
+  size_t children = 0;
+  uint32_t next = free;
+  for (size_t s = 0; s < siblings; s++) {
+    if (counts[s] == parent_count) {
+      child_offsets[children] = row;
+      child_items[children] = items[s];
+      child_counts[children++] = count;
+      continue;
+    }
+    const uint64_t *restrict b = arena + offsets[s];
+    uint64_t *restrict into = arena + next;
+    uint64_t sum = 0;
+    for (size_t w = 0; w < words; w += 4)
+      for (int k = 0; k < 4; k++) {
+        uint64_t both = a[w + k] & b[w + k];
+        into[w + k] = both;
+        sum += (uint64_t)__builtin_popcountll(both);
+      }
+    child_offsets[children] = next;
+    child_items[children] = items[s];
+    child_counts[children] = (uint32_t)sum;
+    int keep = sum >= minimum;
+    children += (size_t)keep;
+    next += keep ? (uint32_t)words : 0;
+  }
+  return children;
+}
+
+INLINE uint32_t both_body(const uint64_t *a, const uint64_t *b, size_t words) {
+  uint64_t sum = 0;
+  for (size_t w = 0; w < words; w += 4)
+    for (int k = 0; k < 4; k++) sum += (uint64_t)__builtin_popcountll(a[w + k] & b[w + k]);
+  return (uint32_t)sum;
+}
+
+INLINE void gather_body(const uint64_t *row, const uint32_t *positions, size_t count,
+                        uint64_t *into, size_t into_words) {
+  size_t whole = count / 64, i = 0;
+  for (size_t w = 0; w < whole; w++) {
+    uint64_t word = 0;
+    for (unsigned k = 0; k < 64; k++, i++)
+      word |= ((row[positions[i] >> 6] >> (positions[i] & 63)) & 1) << k;
+    into[w] = word;
+  }
+  size_t w = whole;
+  if (i < count) {
+    uint64_t word = 0;
+    for (unsigned k = 0; i < count; k++, i++)
+      word |= ((row[positions[i] >> 6] >> (positions[i] & 63)) & 1) << k;
+    into[w++] = word;
+  }
+  for (; w < into_words; w++) into[w] = 0;
+}
+
+typedef uint64_t lanes __attribute__((vector_size(32), aligned(8)));
+
+#define ANY(x) (((x)[0] | (x)[1] | (x)[2] | (x)[3]) != 0)
+
+#define ADD(high, low, x, y, z)                                                                    \
+  do {                                                                                             \
+    lanes u_ = (x) ^ (y), z_ = (z);                                                                \
+    high = ((x) & (y)) | (u_ & z_);                                                                \
+    low = u_ ^ z_;                                                                                 \
+  } while (0)
+
+#define ROW(k) (*(const lanes *)(rows + (size_t)chosen[t + (k)] * stride + column))
+
+INLINE size_t column_sums_body(const uint64_t *rows, size_t stride, const uint32_t *chosen,
+                               size_t count, uint32_t from, uint32_t minimum, uint32_t *columns,
+                               uint32_t *sums) {
+  int used = 0;  // planes that a sum of `count` can reach
+  while (used < 32 && (count >> used) != 0) used++;
+  if (used == 0 || (used < 32 && (minimum >> used) != 0)) return 0;
+  size_t found = 0;
+  for (size_t column = from / 256 * 4; column < stride; column += 4) {
+    lanes plane[36];
+    memset(plane, 0, sizeof plane);
+    lanes ones = plane[0], twos = ones, fours = ones, eights = ones;
+    size_t t = 0;
+    for (; t + 16 <= count; t += 16) {
+      lanes a, b, c, d, e, f, sixteens;
+      ADD(a, ones, ones, ROW(0), ROW(1));
+      ADD(b, ones, ones, ROW(2), ROW(3));
+      ADD(c, twos, twos, a, b);
+      ADD(a, ones, ones, ROW(4), ROW(5));
+      ADD(b, ones, ones, ROW(6), ROW(7));
+      ADD(d, twos, twos, a, b);
+      ADD(e, fours, fours, c, d);
+      ADD(a, ones, ones, ROW(8), ROW(9));
+      ADD(b, ones, ones, ROW(10), ROW(11));
+      ADD(c, twos, twos, a, b);
+      ADD(a, ones, ones, ROW(12), ROW(13));
+      ADD(b, ones, ones, ROW(14), ROW(15));
+      ADD(d, twos, twos, a, b);
+      ADD(f, fours, fours, c, d);
+      ADD(sixteens, eights, eights, e, f);
+      for (int p = 4; ANY(sixteens); p++) {
+        lanes carry = plane[p] & sixteens;
+        plane[p] ^= sixteens;
+        sixteens = carry;
+      }
+    }
+    for (; t < count; t++) {
+      lanes x = ROW(0), carry;
+      carry = ones & x, ones ^= x, x = carry;
+      carry = twos & x, twos ^= x, x = carry;
+      carry = fours & x, fours ^= x, x = carry;
+      carry = eights & x, eights ^= x, x = carry;
+      for (int p = 4; ANY(x); p++) {
+        carry = plane[p] & x;
+        plane[p] ^= x;
+        x = carry;
+      }
+    }
+    plane[0] = ones, plane[1] = twos, plane[2] = fours, plane[3] = eights;
+    lanes above = plane[35], equal = ~above;  // plane[35] stays zero
+    for (int p = used - 1; p >= 0; p--) {
+      if ((minimum >> p) & 1)
+        equal &= plane[p];
+      else
+        above |= equal & plane[p];
+    }
+    above |= equal;
+    for (int k = 0; k < 4; k++) {
+      uint64_t rest = above[k];
+      size_t start = (column + (size_t)k) * 64;
+      if (start + 64 <= from) continue;
+      if (start < from) rest &= ~(uint64_t)0 << (from - start);
+      for (; rest; rest &= rest - 1) {
+        unsigned bit = (unsigned)__builtin_ctzll(rest);
+        uint32_t sum = 0;
+        for (int p = 0; p < used; p++) sum |= (uint32_t)((plane[p][k] >> bit) & 1) << p;
+        columns[found] = (uint32_t)(start + bit);
+        sums[found++] = sum;
+      }
+    }
+  }
+  return found;
+}
+
+static void compress_plain(const uint64_t *row, const uint64_t *mask, size_t words, uint64_t *into,
+                           size_t into_words) {
+  size_t at = 0;
+  memset(into, 0, into_words * sizeof *into);
+  for (size_t w = 0; w < words; w++)
+    for (uint64_t m = mask[w]; m; m &= m - 1, at++)
+      into[at >> 6] |= ((row[w] >> __builtin_ctzll(m)) & 1) << (at & 63);
+}
+
+#define VARIANT(name, attributes)                                                                  \
+  attributes static size_t extend_##name(                                                          \
+      uint64_t *arena, size_t words, uint32_t row, uint32_t count, uint32_t parent_count,          \
+      uint32_t minimum, size_t siblings, const uint32_t *offsets, const uint32_t *items,           \
+      const uint32_t *counts, uint32_t free, uint32_t *child_offsets, uint32_t *child_items,       \
+      uint32_t *child_counts) {                                                                    \
+    return extend_body(arena, words, row, count, parent_count, minimum, siblings, offsets, items,  \
+                       counts, free, child_offsets, child_items, child_counts);                    \
+  }                                                                                                \
+  attributes static uint32_t both_##name(const uint64_t *a, const uint64_t *b, size_t words) {     \
+    return both_body(a, b, words);                                                                 \
+  }                                                                                                \
+  attributes static void gather_##name(const uint64_t *row, const uint32_t *positions,             \
+                                       size_t count, uint64_t *into, size_t into_words) {          \
+    gather_body(row, positions, count, into, into_words);                                          \
+  }                                                                                                \
+  attributes static size_t columns_##name(const uint64_t *rows, size_t stride,                     \
+                                          const uint32_t *chosen, size_t count, uint32_t from,     \
+                                          uint32_t minimum, uint32_t *columns, uint32_t *sums) {   \
+    return column_sums_body(rows, stride, chosen, count, from, minimum, columns, sums);            \
+  }
+
+VARIANT(plain, )
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define HASWELL "avx2,popcnt,bmi,bmi2"
+VARIANT(avx2, __attribute__((target(HASWELL))))
+VARIANT(avx512,
+        __attribute__((target(HASWELL ",avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq"))))
+
+__attribute__((target(HASWELL))) static void compress_avx2(const uint64_t *row,
+                                                           const uint64_t *mask, size_t words,
+                                                           uint64_t *into, size_t into_words) {
+  uint64_t word = 0;
+  unsigned fill = 0;
+  size_t at = 0;
+  for (size_t w = 0; w < words; w++) {
+    uint64_t m = mask[w];
+    if (!m) continue;
+    uint64_t bits = _pext_u64(row[w], m);
+    unsigned n = (unsigned)_mm_popcnt_u64(m);
+    word |= bits << fill;
+    if (fill + n >= 64) {
+      into[at++] = word;
+      word = fill ? bits >> (64 - fill) : 0;
+      fill = fill + n - 64;
+    } else {
+      fill += n;
+    }
+  }
+  if (fill) into[at++] = word;
+  for (; at < into_words; at++) into[at] = 0;
+}
+#endif
+
+static size_t (*extend_chosen)(uint64_t *, size_t, uint32_t, uint32_t, uint32_t, uint32_t, size_t,
+                               const uint32_t *, const uint32_t *, const uint32_t *, uint32_t,
+                               uint32_t *, uint32_t *, uint32_t *) = extend_plain;
+static uint32_t (*both_chosen)(const uint64_t *, const uint64_t *, size_t) = both_plain;
+static void (*gather_chosen)(const uint64_t *, const uint32_t *, size_t, uint64_t *,
+                             size_t) = gather_plain;
+static size_t (*columns_chosen)(const uint64_t *, size_t, const uint32_t *, size_t, uint32_t,
+                                uint32_t, uint32_t *, uint32_t *) = columns_plain;
+static void (*compress_chosen)(const uint64_t *, const uint64_t *, size_t, uint64_t *,
+                               size_t) = compress_plain;
+
+#if defined(__x86_64__)
+__attribute__((constructor)) static void choose(void) {
+  __builtin_cpu_init();
+  if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt")))
+    return;
+  extend_chosen = extend_avx2, both_chosen = both_avx2, gather_chosen = gather_avx2,
+  columns_chosen = columns_avx2, compress_chosen = compress_avx2;
+  if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512vpopcntdq")))
+    return;
+  extend_chosen = extend_avx512, both_chosen = both_avx512, gather_chosen = gather_avx512,
+  columns_chosen = columns_avx512;
+}
+#endif
+
+size_t affinity_bits_extend(uint64_t *arena, size_t words, uint32_t row, uint32_t count,
+                            uint32_t parent_count, uint32_t minimum, size_t siblings,
+                            const uint32_t *offsets, const uint32_t *items, const uint32_t *counts,
+                            uint32_t free, uint32_t *child_offsets, uint32_t *child_items,
+                            uint32_t *child_counts) {
+  return extend_chosen(arena, words, row, count, parent_count, minimum, siblings, offsets, items,
+                       counts, free, child_offsets, child_items, child_counts);
+}
+uint32_t affinity_bits_count_both(const uint64_t *a, const uint64_t *b, size_t words) {
+  return both_chosen(a, b, words);
+}
+void affinity_bits_compress(const uint64_t *row, const uint64_t *mask, size_t words, uint64_t *into,
+                            size_t into_words) {
+  compress_chosen(row, mask, words, into, into_words);
+}
+void affinity_bits_gather(const uint64_t *row, const uint32_t *positions, size_t count,
+                          uint64_t *into, size_t into_words) {
+  gather_chosen(row, positions, count, into, into_words);
+}
+size_t affinity_bits_column_sums(const uint64_t *rows, size_t stride, const uint32_t *chosen,
+                                 size_t count, uint32_t from, uint32_t minimum, uint32_t *columns,
+                                 uint32_t *sums) {
+  return columns_chosen(rows, stride, chosen, count, from, minimum, columns, sums);
+}

@@ -1,0 +1,415 @@
+// Frequent itemsets by depth-first search over bit vectors (Zaki's Eclat, 2000), one projected
+// database per first item. For the first item i:
+//   1. the items of higher rank that share enough baskets with it, with their counts: by column
+//      sums over bit rows, by intersecting bit columns, or by occurrence deliver;
+//   2. their bit vectors over i's baskets only, packed densely;
+//   3. depth first over those: children of a node are intersections with its later siblings.
+// Siblings are visited from the last to the first. When an item occurs in all of its parent's
+// baskets (a perfect extension), its subtree equals what its later siblings have just produced, one
+// item deeper, and is copied instead of searched.
+//
+// Work on different first items shares nothing, so the result does not depend on who does it.
+import CKernels
+import Sparse
+
+/// All itemsets with a count of at least `minimumCount`, with at most `maxLength` items (0: no bound).
+///
+/// `limit` bounds the result: if there are more itemsets, the bound on the length is lowered until
+/// they fit (a function of the baskets alone); `Itemsets.maxLength` says what was applied.
+/// `parallel(parts, body)` calls `body(part)` once for each part, at once if it likes.
+/// The order of the result is that of `Itemsets`; it does not depend on `parallel`.
+public func mineFrequentItemsets(
+  _ baskets: Baskets, minimumCount: Int, maxLength: Int = 0, limit: Int = Int(UInt32.max) - 1,
+  parallel: ((_ parts: Int, _ body: (Int) -> Void) -> Void)? = nil
+) -> Itemsets {
+  mineFrequentItemsets(
+    BasketDatabase(baskets, minimumCount: minimumCount), maxLength: maxLength, limit: limit,
+    parallel: parallel)
+}
+
+/// The same with the layout given, for the tests: every layout finds the same.
+package func mineFrequentItemsets(
+  _ baskets: Baskets, minimumCount: Int, maxLength: Int = 0, withLists: Bool
+) -> Itemsets {
+  mineFrequentItemsets(
+    BasketDatabase(baskets, minimumCount: minimumCount, layout: withLists ? .lists : .bits),
+    maxLength: maxLength, limit: Int(UInt32.max) - 1, parallel: nil)
+}
+
+private func mineFrequentItemsets(
+  _ database: consuming BasketDatabase, maxLength: Int, limit: Int,
+  parallel: ((_ parts: Int, _ body: (Int) -> Void) -> Void)?
+) -> Itemsets {
+  var bound = maxLength <= 0 || maxLength > 250 ? 250 : maxLength
+  let asked = maxLength <= 0 ? 0 : maxLength
+  while true {
+    var depths = Vec<UInt8>()
+    var ranks = Vec<UInt32>()
+    var counts = Vec<UInt32>()
+    let fits = mine(
+      database, maxLength: bound, limit: limit, parallel: parallel, &depths, &ranks, &counts)
+    if fits || bound == 1 {
+      let applied = bound == (maxLength <= 0 || maxLength > 250 ? 250 : maxLength) ? asked : bound
+      return Itemsets(
+        baskets: database.baskets, minimumCount: database.minimumCount, maxLength: applied,
+        itemIDs: copy(database.itemIDs), itemCounts: copy(database.itemCounts), depths: depths,
+        ranks: ranks, counts: counts)
+    }
+    // What was found before the limit was met tells nothing about the true depth, so step down
+    // from the deepest itemset seen.
+    var deepest = 1
+    for i in 0..<depths.count { deepest = max(deepest, Int(depths[i])) }
+    bound = max(1, min(bound, deepest) - 1)
+  }
+}
+
+func copy<Element>(_ source: borrowing Vec<Element>) -> Vec<Element> {
+  var fresh = Vec<Element>(capacity: source.count)
+  fresh.append(contentsOf: source.buffer)
+  return fresh
+}
+
+/// Mines every first item. False when there are more than `limit` itemsets; the columns then hold
+/// some of them.
+private func mine(
+  _ database: borrowing BasketDatabase, maxLength: Int, limit: Int,
+  parallel: ((_ parts: Int, _ body: (Int) -> Void) -> Void)?,
+  _ depths: inout Vec<UInt8>, _ ranks: inout Vec<UInt32>, _ counts: inout Vec<UInt32>
+) -> Bool {
+  let items = database.itemCount
+  // First items are dealt out in turn: neighbours in rank cost about the same.
+  let parts = parallel == nil ? 1 : max(1, min(16, items))
+  let searches = UnsafeMutablePointer<ItemsetSearch>.allocate(capacity: parts)
+  for part in 0..<parts {
+    (searches + part).initialize(
+      to: ItemsetSearch(items: items, minimum: database.minimumCount, maxLength: maxLength, limit: limit))
+  }
+  defer {
+    searches.deinitialize(count: parts)
+    searches.deallocate()
+  }
+  func run(_ part: Int, _ database: borrowing BasketDatabase) {
+    var step = part
+    while step < items && !searches[part].isOver {
+      searches[part].mine(first: items - 1 - step, of: database)
+      step += parts
+    }
+  }
+  guard let parallel else {
+    run(0, database)
+    let fits = !searches[0].isOver
+    swap(&depths, &searches[0].depths)
+    swap(&ranks, &searches[0].ranks)
+    swap(&counts, &searches[0].counts)
+    return fits
+  }
+  withUnsafePointer(to: database) { shared in
+    parallel(parts) { part in run(part, shared.pointee) }
+  }
+  var total = 0
+  var fits = true
+  for part in 0..<parts {
+    total += searches[part].depths.count
+    fits = fits && !searches[part].isOver
+  }
+  fits = fits && total <= limit
+  depths = Vec(capacity: total)
+  ranks = Vec(capacity: total)
+  counts = Vec(capacity: total)
+  if !fits {
+    for part in 0..<parts { depths.append(contentsOf: searches[part].depths.buffer) }
+    return false
+  }
+  for step in 0..<items {
+    let part = step % parts
+    let block = step / parts
+    let start = searches[part].blockStarts[block]
+    let end =
+      block + 1 < searches[part].blockStarts.count
+      ? searches[part].blockStarts[block + 1] : searches[part].depths.count
+    depths.append(contentsOf: UnsafeBufferPointer(rebasing: searches[part].depths.buffer[start..<end]))
+    ranks.append(contentsOf: UnsafeBufferPointer(rebasing: searches[part].ranks.buffer[start..<end]))
+    counts.append(contentsOf: UnsafeBufferPointer(rebasing: searches[part].counts.buffer[start..<end]))
+  }
+  return true
+}
+
+/// The scratch of one worker and what it found.
+struct ItemsetSearch: ~Copyable {
+  let minimum: UInt32
+  let maxLength: Int
+  let limit: Int
+  /// More than `limit` itemsets were found; the search has stopped.
+  var isOver = false
+
+  /// Found itemsets in preorder; where each first item's block starts.
+  var depths = Vec<UInt8>()
+  var ranks = Vec<UInt32>()
+  var counts = Vec<UInt32>()
+  var blockStarts = Vec<Int>()
+
+  /// Stacks of the search: candidates of all open nodes, and their bit vectors.
+  var candidateOffsets = Vec<UInt32>()
+  var candidateItems = Vec<UInt32>()
+  var candidateCounts = Vec<UInt32>()
+  var arena = Vec<UInt64>()
+
+  /// The first item's partners.
+  var partners: Vec<UInt32>
+  var partnerCounts: Vec<UInt32>
+  /// lists: counter, then 1 + place among the partners, by rank. All zero between first items.
+  var tally: Vec<UInt32>
+  var block: Vec<UInt64>
+
+  init(items: Int, minimum: Int, maxLength: Int, limit: Int) {
+    self.minimum = UInt32(clamping: minimum)
+    self.maxLength = maxLength
+    self.limit = limit
+    // Room for every column of a padded row.
+    partners = Vec(repeating: 0, count: items + 256)
+    partnerCounts = Vec(repeating: 0, count: items + 256)
+    tally = Vec(repeating: 0, count: items)
+    block = Vec(repeating: 0, count: items + 1)
+  }
+
+  mutating func mine(first: Int, of database: borrowing BasketDatabase) {
+    blockStarts.append(depths.count)
+    let count = database.itemCounts[first]
+    emit(1, UInt32(first), count)
+    if maxLength < 2 { return }
+    let found = findPartners(of: first, in: database)
+    if found == 0 { return }
+    if maxLength == 2 || found == 1 {
+      for k in stride(from: found - 1, through: 0, by: -1) { emit(2, partners[k], partnerCounts[k]) }
+      return
+    }
+    let words = project(first: first, partners: found, of: database)
+    search(
+      candidates: 0, count: found, parentCount: count, depth: 2, words: words,
+      free: found * words)
+    reserveCandidates(0)
+  }
+
+  @inline(__always)
+  private mutating func emit(_ depth: Int, _ rank: UInt32, _ count: UInt32) {
+    depths.append(UInt8(truncatingIfNeeded: depth))
+    ranks.append(rank)
+    counts.append(count)
+  }
+
+  // MARK: Pairs
+
+  /// Fills `partners` (ranks above `first`, rising) and their counts; returns how many there are.
+  private mutating func findPartners(of first: Int, in database: borrowing BasketDatabase) -> Int {
+    let items = database.itemCount
+    if database.layout == .lists { return countByLists(first, database) }
+    let words = database.columnWords
+    let both = Double(items - first) * Double(words) * 0.6
+    if database.rowWords > 0
+      && BasketDatabase.columnSumCost(
+        count: Int(database.itemCounts[first]), rowWords: database.rowWords, from: first) < both
+    {
+      return affinity_bits_column_sums(
+        database.rows.base, database.rowWords,
+        database.occurrences.base + database.occurrenceStarts[first],
+        Int(database.occurrenceCounts[first]), UInt32(first + 1), minimum, partners.base,
+        partnerCounts.base)
+    }
+    var found = 0
+    let row = database.columns.base + first * words
+    for other in first + 1..<max(items, first + 1) {
+      let count = affinity_bits_count_both(row, database.columns.base + other * words, words)
+      partners[found] = UInt32(other)
+      partnerCounts[found] = count
+      found += count >= minimum ? 1 : 0
+    }
+    return found
+  }
+
+  /// Occurrence deliver: one walk over what follows the item in its baskets.
+  private mutating func countByLists(_ first: Int, _ database: borrowing BasketDatabase) -> Int {
+    let sorted = database.sorted.base
+    let counter = tally.base
+    let start = database.occurrenceStarts[first]
+    for o in start..<start + Int(database.occurrenceCounts[first]) {
+      let suffix = database.suffixes.base[o]
+      var i = Int(suffix.start)
+      let end = Int(suffix.end)
+      while i < end {
+        counter[Int(sorted[i])] &+= 1
+        i &+= 1
+      }
+    }
+    var found = 0
+    for other in first + 1..<max(database.itemCount, first + 1) {
+      let count = counter[other]
+      counter[other] = 0
+      partners[found] = UInt32(other)
+      partnerCounts[found] = count
+      found += count >= minimum ? 1 : 0
+    }
+    return found
+  }
+
+  // MARK: Projection
+
+  /// Puts the partners' bit vectors over the first item's baskets at the start of the arena and
+  /// makes them the first candidates. Returns the words of a vector.
+  private mutating func project(
+    first: Int, partners found: Int, of database: borrowing BasketDatabase
+  ) -> Int {
+    var bits = 0
+    if database.layout == .lists || database.rowWords > 0 {
+      bits = Int(database.occurrenceCounts[first])
+    } else {
+      bits = Int(database.itemCounts[first])
+    }
+    let words = (bits + 255) / 256 * 4
+    reserveArena(found * words)
+    reserveCandidates(found)
+    for k in 0..<found {
+      candidateOffsets.base[k] = UInt32(k * words)
+      candidateItems.base[k] = partners[k]
+      candidateCounts.base[k] = partnerCounts[k]
+    }
+    switch database.layout {
+    case .bits:
+      let width = database.columnWords
+      let mask = database.columns.base + first * width
+      let dense = database.rowWords == 0 || width * 2 < bits
+      for k in 0..<found {
+        let row = database.columns.base + Int(partners[k]) * width
+        let into = arena.base + k * words
+        if dense {
+          affinity_bits_compress(row, mask, width, into, words)
+        } else {
+          affinity_bits_gather(
+            row, database.occurrences.base + database.occurrenceStarts[first], bits, into, words)
+        }
+      }
+    case .lists:
+      projectLists(first: first, partners: found, words: words, of: database)
+    }
+    return words
+  }
+
+  private mutating func projectLists(
+    first: Int, partners found: Int, words: Int, of database: borrowing BasketDatabase
+  ) {
+    let place = tally.base
+    let word = block.base
+    let into = arena.base
+    let sorted = database.sorted.base
+    for k in 0..<found { place[Int(partners[k])] = UInt32(k + 1) }
+    let start = database.occurrenceStarts[first]
+    let end = start + Int(database.occurrenceCounts[first])
+    // Slot 0 of the block takes the bits of items that are no partners.
+    var at = 0
+    var o = start
+    while o < end {
+      let stop = min(o + 64, end)
+      var bit: UInt64 = 1
+      while o < stop {
+        let suffix = database.suffixes.base[o]
+        var i = Int(suffix.start)
+        let last = Int(suffix.end)
+        while i < last {
+          word[Int(place[Int(sorted[i])])] |= bit
+          i &+= 1
+        }
+        bit = bit &<< 1
+        o &+= 1
+      }
+      for k in 0..<found {
+        into[k &* words &+ at] = word[k &+ 1]
+        word[k &+ 1] = 0
+      }
+      at &+= 1
+    }
+    word[0] = 0
+    while at < words {
+      for k in 0..<found { into[k &* words &+ at] = 0 }
+      at &+= 1
+    }
+    for k in 0..<found { place[Int(partners[k])] = 0 }
+  }
+
+  // MARK: Search
+
+  /// Emits the subtree under a node of `parentCount` baskets whose children are the `count`
+  /// candidates from `first` on; `depth` is the children's. `free`: first unused word of the arena.
+  private mutating func search(
+    candidates first: Int, count: Int, parentCount: UInt32, depth: Int, words: Int, free: Int
+  ) {
+    let blockStart = depths.count
+    let top = first + count
+    for k in stride(from: top - 1, through: first, by: -1) {
+      let before = depths.count
+      let support = candidateCounts[k]
+      emit(depth, candidateItems[k], support)
+      let siblings = top - k - 1
+      if siblings == 0 || depth >= maxLength { continue }
+      if support == parentCount {
+        copyBlock(blockStart, before)
+        continue
+      }
+      reserveCandidates(top + siblings)
+      reserveArena(free + siblings * words)
+      let children = affinity_bits_extend(
+        arena.base, words, candidateOffsets[k], support, parentCount, minimum, siblings,
+        candidateOffsets.base + k + 1, candidateItems.base + k + 1, candidateCounts.base + k + 1,
+        UInt32(free), candidateOffsets.base + top, candidateItems.base + top,
+        candidateCounts.base + top)
+      if children == 0 { continue }
+      if children == 1 {
+        emit(depth + 1, candidateItems.base[top], candidateCounts.base[top])
+        continue
+      }
+      search(
+        candidates: top, count: children, parentCount: support, depth: depth + 1, words: words,
+        free: free + children * words)
+      if isOver { return }
+    }
+    if depths.count > limit { isOver = true }
+  }
+
+  /// Appends the found itemsets `from..<to` again, one item deeper.
+  private mutating func copyBlock(_ from: Int, _ to: Int) {
+    let more = to - from
+    if depths.count + more > depths.capacity { depths.grow(to: depths.count + more) }
+    if ranks.count + more > ranks.capacity { ranks.grow(to: ranks.count + more) }
+    if counts.count + more > counts.capacity { counts.grow(to: counts.count + more) }
+    let start = depths.count
+    var at = start
+    for i in from..<to where Int(depths.base[i]) < maxLength {
+      depths.base[at] = depths.base[i] &+ 1
+      ranks.base[at] = ranks.base[i]
+      counts.base[at] = counts.base[i]
+      at &+= 1
+    }
+    depths.count = at
+    ranks.count = at
+    counts.count = at
+  }
+
+  /// The stacks are raw scratch: `count` stays 0, places are written through `base`.
+  private mutating func reserveCandidates(_ needed: Int) {
+    if needed > candidateOffsets.capacity {
+      candidateOffsets.count = candidateOffsets.capacity
+      candidateItems.count = candidateItems.capacity
+      candidateCounts.count = candidateCounts.capacity
+      candidateOffsets.grow(to: needed)
+      candidateItems.grow(to: needed)
+      candidateCounts.grow(to: needed)
+    }
+  }
+
+  private mutating func reserveArena(_ needed: Int) {
+    if needed > arena.capacity {
+      arena.count = arena.capacity
+      arena.grow(to: needed)
+    }
+  }
+}
+
+extension ItemsetSearch: @unchecked Sendable {}
