@@ -1,0 +1,42 @@
+# Affinity. `make help` lists what there is.
+#
+# `build` and `test` use one set of objects: the tests never import with @testable, so
+# --disable-testable-imports lets `swift test` take what `swift build` made instead of compiling
+# the world again with -enable-testing.
+
+SWIFT    ?= swift
+DURATION ?=
+ARGS     ?=
+FILTER   ?=
+BIN      := .build/release
+
+.PHONY: help setup build run test bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run     build and show a simulated shop with live recommendations (DURATION=30s stops by itself)"
+	@echo "make test    set up, build and run all tests (FILTER=EdgeTests runs some)"
+	@echo "make build   set up and build $(BIN)/affinityd"
+	@echo "make bench   build and run the benchmarks (ARGS=... are passed on)"
+	@echo "make setup   install what the build needs (Debian), if anything is missing"
+	@echo "make clean   remove everything that was built"
+
+setup:
+	@scripts/setup.sh
+
+build: setup
+	$(SWIFT) build -c release --product affinityd
+
+run: build
+	@$(BIN)/affinityd demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+
+# The executable is built first: the end-to-end tests start it.
+test: build
+	$(SWIFT) test -c release --disable-testable-imports --disable-xctest $(if $(FILTER),--filter $(FILTER)) </dev/null
+
+bench: setup
+	$(SWIFT) build -c release --product affinity-bench
+	@$(BIN)/affinity-bench $(ARGS)
+
+clean:
+	rm -rf .build
