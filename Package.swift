@@ -77,7 +77,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "KafkaTests", dependencies: ["Kafka", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "EdgeTests", dependencies: ["Daemon", "Importers", "Simulator", "Engine", "TestSupport"],
+      name: "EdgeTests",
+      dependencies: ["Daemon", "Importers", "Simulator", "Engine", "Recommender", "Sparse", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Kafka", "Daemon", "TestSupport"], swiftSettings: strict),

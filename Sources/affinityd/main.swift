@@ -1,1 +1,33 @@
-print("affinityd")
+// affinityd: the table of contents. Each subcommand is a file in Commands.
+//
+// Exit status: 0 done, 1 failed, 2 wrong use; `run` uses sysexits (78 configuration, 75 try again).
+import ArgumentParser
+import Glibc
+
+struct Affinityd: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "affinityd",
+    abstract: "Turns a shop's event log into recommendations, all the time.",
+    subcommands: [
+      SimulateCommand.self
+    ])
+}
+
+// A closed pipe is an error of the write that meets it, not the end of the process.
+signal(SIGPIPE, SIG_IGN)
+do {
+  var command = try Affinityd.parseAsRoot()
+  try command.run()
+} catch let failure as CommandFailure {
+  failure.report()
+  exit(failure.status)
+} catch {
+  let code = Affinityd.exitCode(for: error)
+  if code == .success {
+    print(Affinityd.fullMessage(for: error))
+    exit(0)
+  }
+  let message = Affinityd.fullMessage(for: error)
+  if !message.isEmpty { complain(message) }
+  exit(code == .validationFailure ? 2 : code.rawValue)
+}
