@@ -71,6 +71,7 @@ public struct Interactions: ~Copyable {
   /// (`UInt32.max`: not listed).
   private var deadItems: [UInt32] = []
   private var deadSince: Vec<UInt32>
+  private var newItems: Vec<UInt32>
   /// Row ids given out for acts that then left no slot.
   private var orphans: [(context: ContextKind, row: UInt32)] = []
 
@@ -110,6 +111,7 @@ public struct Interactions: ~Copyable {
     orderRefs = Vec()
     itemRefs = Vec()
     deadSince = Vec()
+    newItems = Vec()
     popularityMatrix = matrices.firstIndex(of: popularity.matrix)
     popular = DecayedCounts(halfLife: popularity.halfLife)
     recent = DecayedCounts(halfLife: popularity.trendHalfLife)
@@ -131,7 +133,7 @@ public struct Interactions: ~Copyable {
     let targets = byBehaviour[Int(act.behaviour.rawValue)]
     if targets.isEmpty { return true }
     let (item, isNew) = items.intern(key)
-    if isNew || Int(item) >= itemRefs.count { itemRefs.extend(to: items.idLimit, with: 0) }
+    if isNew { noteNew(item) }
     let print = items.fingerprint(item)
     var accepted = false
     var fed = false
@@ -319,7 +321,8 @@ public struct Interactions: ~Copyable {
 
   // MARK: ticks
 
-  private(set) var sealNumber = 0
+  /// Seals made so far.
+  public private(set) var sealNumber = 0
 
   /// Moves every matrix's horizon to `tick` minus its window and drops what is at or before it.
   public mutating func expire(tick: Int64) {
@@ -382,6 +385,24 @@ public struct Interactions: ~Copyable {
     }
   }
 
+  private mutating func noteNew(_ item: UInt32) {
+    itemRefs.extend(to: items.idLimit, with: 0)
+    newItems.append(item)
+  }
+
+  /// Items given an id since the last call: ids and keys, for stage two's dictionary.
+  public mutating func takeNewItems() -> NewItems {
+    var fresh = NewItems()
+    for i in 0..<newItems.count {
+      let id = newItems[i]
+      fresh.ids.append(id)
+      fresh.keys.append(contentsOf: items.key(id))
+      fresh.ends.append(fresh.keys.count)
+    }
+    newItems.removeAll()
+    return fresh
+  }
+
   private mutating func noteDead(_ item: UInt32) {
     let i = Int(item)
     deadSince.extend(to: i + 1, with: UInt32.max)
@@ -421,9 +442,12 @@ public struct Interactions: ~Copyable {
       landmarks: (popular.landmark, recent.landmark))
   }
 
-  public mutating func holdItem(_ item: UInt32) {
-    itemRefs.extend(to: items.idLimit, with: 0)
+  /// The item's id, with a reference that is not a slot's (the catalogue's).
+  public mutating func holdItem(_ key: UnsafeRawBufferPointer) -> UInt32 {
+    let (item, isNew) = items.intern(key)
+    if isNew { noteNew(item) }
     itemRefs[Int(item)] &+= 1
+    return item
   }
   public mutating func dropItem(_ item: UInt32) {
     itemRefs[Int(item)] &-= 1
@@ -452,4 +476,12 @@ public struct PopularitySeal: Sendable {
   public var popular: [UInt64]
   public var recent: [UInt64]
   public var landmarks: (popular: Int64, recent: Int64)
+}
+
+/// Item ids with their keys, end to end.
+public struct NewItems: Sendable {
+  public var ids: [UInt32] = []
+  public var keys: [UInt8] = []
+  public var ends: [Int] = []
+  public init() {}
 }

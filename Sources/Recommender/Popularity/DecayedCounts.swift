@@ -66,8 +66,8 @@ public struct DecayedCounts: ~Copyable {
   public var values: [UInt64] { Array(sums.buffer) }
 
   /// What one unit of a sum is worth at `tick`: a sum times this is a decayed count.
-  public func scale(at tick: Int64) -> Double {
-    DecayMaths.halvings(Double(tick - landmark) / Double(halfLife)) / DecayedCounts.unit
+  public static func scale(landmark: Int64, halfLife: Int64, at tick: Int64) -> Double {
+    DecayMaths.halvings(Double(tick - landmark) / Double(halfLife)) / unit
   }
   public var bytes: Int { sums.bytes }
 }

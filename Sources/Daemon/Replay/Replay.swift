@@ -1,0 +1,288 @@
+// The engine over a log, without Kafka: same input, same bytes. Ticks come from event time (DESIGN §5, §7).
+//
+// Three things run side by side: the next chunk is decoded, this one is applied, and rows that changed
+// are absorbed by the model's thread. Where no lists are written, models are made while the log goes on,
+// since nothing reads them but their own topics; the bytes are the same.
+import Dispatch
+import Engine
+import Events
+import Foundation
+import Recommender
+import Sparse
+
+public struct ReplayOptions: Sendable {
+  public var files: [String] = []
+  public var catalogues: [String] = []
+  public var directory = ""
+  public var ticks = ReplayTicks.every(86_400_000)
+  public var isFinal = false
+  public var writesRecommendations = true
+  public var threads = 2
+  public var engine = EngineConfiguration()
+  public var limits = EventLimits()
+  public var eventsTopic = "shop.events"
+  public init() {}
+}
+
+public struct ReplaySummary: Sendable {
+  public var events = 0
+  public var applied = 0
+  public var byDisposition: [(name: String, count: Int)] = []
+  public var rejected: [(reason: String, count: Int)] = []
+  public var unknownTypes = 0
+  public var models = 0
+  public var lastModel: String?
+  public var sizes = ModelSizes()
+  public var messages: [(topic: String, count: Int)] = []
+  public var seconds = 0.0
+  public var digest = ""
+  public var countsDigest = ""
+  public var streamTime: Int64?
+}
+
+public final class Replay {
+  private let options: ReplayOptions
+  private var engine: Engine
+  private let worker: ModelWorker
+  private let sink: ReplaySink
+  private var outputs = Outputs()
+  private var summary = ReplaySummary()
+  private var rejects = [Int](repeating: 0, count: RejectReason.allCases.count)
+  private let progress: (Int, Int) -> Void
+  private let metrics: LineFile
+  private let started = DispatchTime.now().uptimeNanoseconds
+  private var tickSeconds: [Double] = []
+  private var pendingTick = false
+
+  public init(
+    _ options: ReplayOptions, progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws {
+    var configuration = options.engine
+    configuration.recommendEnabled = configuration.recommendEnabled && options.writesRecommendations
+    self.options = options
+    self.progress = progress
+    engine = Engine(configuration, topics: [options.eventsTopic])
+    worker = ModelWorker(configuration, threads: options.threads)
+    sink = try ReplaySink(
+      directory: options.directory, isFinal: options.isFinal,
+      skipsRecommendations: !options.writesRecommendations)
+    metrics = try LineFile(path: options.directory + "/metrics.jsonl")
+  }
+
+  public func run() throws -> ReplaySummary {
+    for path in options.catalogues { try readCatalogue(path) }
+    let topic = options.eventsTopic
+    var cursors: [LogCursor] = []
+    for (i, path) in options.files.enumerated() {
+      cursors.append(
+        try LogCursor(
+          path: path, partition: Int32(i), limits: options.limits,
+          topicOf: { name in name == topic ? 0 : UInt16.max }))
+    }
+    let total = cursors.reduce(0) { $0 + $1.totalBytes }
+    if cursors.count == 1 {
+      try runOne(cursors[0], total)
+    } else {
+      try runMerged(cursors, total)
+    }
+    try finish()
+    return summary
+  }
+
+  // MARK: the log
+
+  private func runOne(_ cursor: LogCursor, _ total: Int) throws {
+    while !cursor.isAtEnd {
+      progress(cursor.bytesDone, total)
+      let count = cursor.chunkCount
+      for i in 0..<count { try take(cursor, i) }
+      try between()
+      cursor.skipChunk()
+    }
+    progress(total, total)
+  }
+
+  /// By event time, then file, then line. A record without an event has the time of the one before it.
+  private func runMerged(_ cursors: [LogCursor], _ total: Int) throws {
+    var times = [Int64](repeating: .min, count: cursors.count)
+    func look(_ c: Int) {
+      if !cursors[c].isAtEnd, let event = cursors[c].batch.event(at: cursors[c].index) {
+        times[c] = event.time
+      }
+    }
+    for c in cursors.indices { look(c) }
+    var taken = 0
+    while true {
+      var best = -1
+      for c in cursors.indices where !cursors[c].isAtEnd {
+        if best < 0 || times[c] < times[best] { best = c }
+      }
+      if best < 0 { break }
+      try take(cursors[best], cursors[best].index)
+      cursors[best].advance()
+      look(best)
+      taken += 1
+      if taken % 8192 == 0 {
+        try between()
+        progress(cursors.reduce(0) { $0 + $1.bytesDone }, total)
+      }
+    }
+    progress(total, total)
+  }
+
+  /// One record.
+  @inline(__always)
+  private func take(_ cursor: LogCursor, _ i: Int) throws {
+    summary.events &+= 1
+    let position = cursor.position(i)
+    guard let event = cursor.batch.event(at: i) else {
+      try takeOther(cursor, i, position)
+      return
+    }
+    if position.topic != 0 {
+      try reject(
+        cursor, i, position,
+        Rejection(
+          reason: .malformedJSON, message: "a record of another topic than \(options.eventsTopic)"))
+      return
+    }
+    if event.isFuture(
+      recordTimestamp: position.timestamp, tolerance: options.engine.futureTolerance)
+    {
+      try reject(
+        cursor, i, position,
+        Rejection.future(
+          time: event.time, recordTimestamp: position.timestamp,
+          tolerance: options.engine.futureTolerance))
+      return
+    }
+    if let tick = options.ticks.crossed(by: event.time, after: engine.streamTime) {
+      try self.tick(tick)
+    }
+    let clock = max(event.time, engine.streamTime ?? .min)
+    if let due = engine.nextDeadline, due <= clock {
+      engine.release(dueBy: clock, into: &outputs)
+      if outputs.byteCount > 1 << 20 { try sink.drain(&outputs) }
+    }
+    if engine.apply(event, at: position, clock: clock, into: &outputs) == .applied {
+      summary.applied &+= 1
+    }
+  }
+
+  private func takeOther(_ cursor: LogCursor, _ i: Int, _ position: LogPosition) throws {
+    switch cursor.batch[i] {
+    case .event: break
+    case .unknownType:
+      summary.unknownTypes += 1
+      engine.skip(position)
+    case .erasure:
+      if let key = cursor.key(i),
+        let fault = key.withUnsafeBytes({ cursor.batch.fault(inErasureKey: $0) })
+      {
+        try reject(cursor, i, position, fault)
+      } else {
+        engine.countErasure(at: position)
+      }
+    case .rejected(let rejection): try reject(cursor, i, position, rejection)
+    }
+  }
+
+  private func reject(
+    _ cursor: LogCursor, _ i: Int, _ position: LogPosition, _ rejection: Rejection
+  ) throws {
+    rejects[Int(rejection.reason.rawValue)] += 1
+    engine.skip(position)
+    let letter = DeadLetter(
+      key: cursor.key(i), value: cursor.value(i), topic: options.eventsTopic, position: position,
+      rejection: rejection)
+    letter.append(to: &outputs)
+  }
+
+  /// Between chunks: changes go to the model's thread, messages to the files.
+  private func between() throws {
+    if engine.changedRows > 32_768 { worker.absorb(engine.takeChanges()) }
+    if outputs.byteCount > 1 << 18 { try sink.drain(&outputs) }
+  }
+
+  // MARK: ticks
+
+  private func tick(_ time: Int64) throws {
+    engine.flush(into: &outputs)
+    try sink.drain(&outputs)
+    if options.writesRecommendations && options.engine.recommendEnabled {
+      try activate(worker.buildNow(engine.seal(tick: time)))
+    } else {
+      try settle()
+      worker.build(engine.seal(tick: time))
+      pendingTick = true
+    }
+  }
+
+  /// Takes the model that is being made, if any.
+  private func settle() throws {
+    if !pendingTick { return }
+    worker.wait()
+    while let finished = worker.take() { try activate(finished) }
+    pendingTick = false
+  }
+
+  private func activate(_ finished: ModelWorker.Finished) throws {
+    engine.activate(finished.built, at: finished.built.seal.positions, into: &outputs)
+    try sink.drain(&outputs)
+    try sink.write(all: finished.built.outputs)
+    while engine.renew(limit: 1024, into: &outputs) > 0 { try sink.drain(&outputs) }
+    summary.models += 1
+    summary.lastModel = finished.built.model.id
+    summary.sizes = finished.built.sizes
+    summary.countsDigest = finished.built.model.countsDigest.hex
+    tickSeconds.append(finished.seconds)
+    try writeMetrics(finished)
+  }
+
+  private func finish() throws {
+    if options.ticks == .end, let last = engine.streamTime {
+      try tick(last)
+    }
+    try settle()
+    engine.flush(into: &outputs)
+    try sink.drain(&outputs)
+    try sink.finish()
+    summary.byDisposition = Disposition.allCases.map {
+      ($0.name, engine.eventsByDisposition[Int($0.rawValue)])
+    }
+    summary.rejected = RejectReason.allCases.compactMap {
+      rejects[Int($0.rawValue)] > 0 ? ($0.code, rejects[Int($0.rawValue)]) : nil
+    }
+    summary.messages = OutputTopic.allCases.map { ($0.name, sink.counts[Int($0.rawValue)]) }
+    summary.digest = engine.digest.hex
+    summary.streamTime = engine.streamTime
+    summary.seconds = elapsed()
+    try writeMetrics(nil)
+    try metrics.flush()
+  }
+
+  private func writeMetrics(_ finished: ModelWorker.Finished?) throws {
+    var line = MetricsLine(kind: "replay", time: Process.wallClock)
+    let seconds = elapsed()
+    line.put("elapsed_seconds", seconds)
+    line.put("events_total", summary.events)
+    line.put("events_per_second", seconds > 0 ? Double(summary.events) / seconds : 0)
+    line.put(engine)
+    line.put(rejects: rejects, unknownTypes: summary.unknownTypes)
+    if let finished {
+      line.put("tick_seconds", finished.seconds)
+      line.put(finished.built.sizes)
+      line.put("bytes.counts", finished.bytes.counts)
+    }
+    for topic in OutputTopic.allCases {
+      line.put("messages.\(topic.name)", sink.counts[Int(topic.rawValue)])
+    }
+    line.put("bytes.resident", Process.residentBytes)
+    let bytes = line.finish()
+    try metrics.append(line: bytes.bytes)
+  }
+
+  private func elapsed() -> Double {
+    Double(DispatchTime.now().uptimeNanoseconds - started) / 1e9
+  }
+}

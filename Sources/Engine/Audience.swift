@@ -1,0 +1,135 @@
+// Who is listening: users and strangers with a recent cause, the list each was last sent, and the
+// causes that wait out their linger.
+//
+// A listener is known by its output key, the user or `~` + session. A pending cause keeps its place in
+// the queue when a later cause of the same listener overtakes it, so no list waits longer than one
+// linger. Bounded by the users active within `recommend.refresh` plus those that wait.
+import Sparse
+
+/// What a list is made for: an event, or a model that renews it.
+struct Cause: BitwiseCopyable {
+  var topic: UInt16 = 0
+  var partition: Int32 = -1  // -1: a model
+  var offset: Int64 = 0
+  /// The event's time, or the model's tick.
+  var time: Int64 = 0
+  var type: UInt8 = 0
+  var hasOrder = false
+  var order = Fingerprint.zero
+  var receivedAt: Int64 = 0
+
+  var isModel: Bool { partition < 0 }
+}
+
+struct Listener: BitwiseCopyable {
+  /// Stream time of the last cause.
+  var lastActive: Int64 = .min
+  /// Low word of the hash of the last list sent; 0 = none.
+  var lastList: UInt64 = 0
+  var session = Fingerprint.zero
+  var hasSession = false
+  var isPending = false
+  /// Waits for its renewal by the model in force.
+  var needsRenewal = false
+  var cause = Cause()
+}
+
+struct Audience: ~Copyable {
+  var keys: Interner
+  var listeners: Vec<Listener>
+  /// Pending listeners in order of their first cause, with the clock time at which they are due.
+  private var queue: Vec<UInt32>
+  private var due: Vec<Int64>
+  private var head = 0
+  /// Listeners a new model has yet to renew.
+  private var renewals: Vec<UInt32>
+  private var renewalHead = 0
+
+  init() {
+    keys = Interner()
+    listeners = Vec()
+    queue = Vec()
+    due = Vec()
+    renewals = Vec()
+  }
+
+  var count: Int { keys.liveCount }
+  var pendingCount: Int { queue.count - head }
+  var renewalCount: Int { renewals.count - renewalHead }
+  var bytes: Int { keys.bytes + listeners.bytes + queue.bytes + due.bytes + renewals.bytes }
+  var nextDue: Int64? { head < queue.count ? due[head] : nil }
+
+  mutating func find(_ key: UnsafeRawBufferPointer) -> UInt32? { keys.find(key) }
+
+  mutating func intern(_ key: UnsafeRawBufferPointer) -> UInt32 {
+    let (id, isNew) = keys.intern(key)
+    if isNew {
+      listeners.extend(to: keys.idLimit, with: Listener())
+      listeners[Int(id)] = Listener()
+    }
+    return id
+  }
+
+  mutating func enqueue(_ id: UInt32, due deadline: Int64) {
+    listeners.base[Int(id)].isPending = true
+    queue.append(id)
+    due.append(deadline)
+  }
+
+  /// The next listener whose linger has passed by `clock`.
+  mutating func dequeue(dueBy clock: Int64) -> UInt32? {
+    while head < queue.count {
+      if due[head] > clock { return nil }
+      let id = queue[head]
+      head += 1
+      if head == queue.count {
+        queue.removeAll()
+        due.removeAll()
+        head = 0
+      } else if head > 4096 && head * 2 > queue.count {
+        compact()
+      }
+      // A flush out of turn leaves its place behind; a place may then belong to a later cause, which
+      // only makes that list earlier.
+      if listeners[Int(id)].isPending { return id }
+    }
+    return nil
+  }
+
+  private mutating func compact() {
+    let left = queue.count - head
+    queue.base.update(from: queue.base + head, count: left)
+    due.base.update(from: due.base + head, count: left)
+    queue.count = left
+    due.count = left
+    head = 0
+  }
+
+  /// Marks everyone active at or after `since` for renewal; forgets everyone else who does not wait.
+  mutating func scheduleRenewals(activeSince since: Int64) {
+    renewals.removeAll()
+    renewalHead = 0
+    for i in 0..<listeners.count {
+      let id = UInt32(i)
+      guard keys.isLive(id) else { continue }
+      if listeners[i].lastActive >= since {
+        listeners.base[i].needsRenewal = true
+        renewals.append(id)
+      } else if !listeners[i].isPending {
+        listeners[i] = Listener()
+        keys.remove(id)
+      }
+    }
+  }
+
+  mutating func nextRenewal() -> UInt32? {
+    while renewalHead < renewals.count {
+      let id = renewals[renewalHead]
+      renewalHead += 1
+      if keys.isLive(id) && listeners[Int(id)].needsRenewal { return id }
+    }
+    renewals.removeAll()
+    renewalHead = 0
+    return nil
+  }
+}

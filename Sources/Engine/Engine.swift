@@ -1,0 +1,390 @@
+// The state machine of the daemon, pure: events, ticks and flush points in, bytes out. Live daemon,
+// replay, backtest and tests drive this same type. It reads no clock, file or random source.
+//
+// Order of effects for its driver, per event:
+//   1. `release(dueBy:)`: lists whose linger has passed are made.
+//   2. `apply`: rows change; the event becomes a pending cause of its listener's list.
+// and at a tick:
+//   3. `flush`, `seal`: what waits is made under the model in force, the horizons move, and what changed
+//      goes to stage two (`ModelBuilder`), which may run on another thread while events go on.
+//   4. `activate`: flush again, the new model comes into force at this position, which goes out on the
+//      models topic before the first list made with it; then `renew` until it returns 0.
+// A list is a pure function of its cause (rows just after it, model in force): so an event that changes
+// rows without being a cause, of a listener that waits, first makes the waiting list.
+import Events
+import Recommender
+import Sparse
+
+/// What became of an event that was understood.
+public enum Disposition: UInt8, CaseIterable, Sendable {
+  case applied
+  /// Every slot it would make lies at or before its matrix's horizon.
+  case tooOld
+  /// `consent: false`.
+  case consentWithheld
+  /// An erasure; counted until erasures are carried out.
+  case erasure
+  /// A rating without a value.
+  case ratingWithoutValue
+
+  public var name: String {
+    switch self {
+    case .applied: "applied"
+    case .tooOld: "too_old"
+    case .consentWithheld: "consent_withheld"
+    case .erasure: "erasure"
+    case .ratingWithoutValue: "rating_without_value"
+    }
+  }
+}
+
+public struct Engine: ~Copyable {
+  public let configuration: EngineConfiguration
+  /// Names of the input topics, by `LogPosition.topic`.
+  public let topics: [String]
+  public var interactions: Interactions
+  public var catalogue = Catalogue()
+  public private(set) var model: Model?
+  /// The highest event time seen; nil before the first event.
+  public private(set) var streamTime: Int64?
+  /// Next offset per topic and partition; -1 where nothing was seen.
+  public private(set) var positions: [[Int64]]
+  /// True while the log is read again up to the committed offsets: rows change, no list is made.
+  public var isSilent = false
+  /// Applied events by type, and events by disposition.
+  public private(set) var eventsByType = [Int](repeating: 0, count: EventType.allCases.count)
+  public private(set) var eventsByDisposition = [Int](
+    repeating: 0, count: Disposition.allCases.count)
+  public private(set) var listsMade = 0
+  public private(set) var causesOvertaken = 0
+
+  var audience = Audience()
+  var ranker: Ranker
+  let places: MatrixPlaces
+  private let causeTypes: [Bool]
+  private var keyScratch = ByteWriter(capacity: 256)
+  private var lastRulesTick: Int64?
+
+  public init(_ configuration: EngineConfiguration, topics: [String] = ["shop.events"]) {
+    self.configuration = configuration
+    self.topics = topics
+    let matrices = configuration.matrices
+    interactions = Interactions(matrices: matrices, popularity: configuration.popularity)
+    places = MatrixPlaces(configuration, matrices: matrices)
+    ranker = Ranker(configuration, places: places)
+    positions = topics.map { _ in [] }
+    var causes = [Bool](repeating: false, count: EventType.allCases.count)
+    for type in EventType.allCases {
+      guard let (behaviour, isPositive) = Engine.meaning(of: type), isPositive else { continue }
+      causes[Int(type.rawValue)] =
+        configuration.recommendEnabled && configuration.recommend.on.contains(behaviour)
+    }
+    causeTypes = causes
+  }
+
+  public var digest: Fingerprint { interactions.digest }
+  public var pendingCount: Int { audience.pendingCount }
+  public var listenerCount: Int { audience.count }
+  public var renewalCount: Int { audience.renewalCount }
+  public var audienceBytes: Int { audience.bytes }
+
+  static func meaning(of type: EventType) -> (Behaviour, isPositive: Bool)? {
+    switch type {
+    case .view: (.view, true)
+    case .cart: (.cart, true)
+    case .uncart: (.cart, false)
+    case .purchase: (.purchase, true)
+    case .refund: (.purchase, false)
+    case .like, .rating: (.like, true)
+    case .impression: (.impression, true)
+    case .click: (.click, true)
+    case .erase: nil
+    }
+  }
+
+  // MARK: events
+
+  /// The record at `position` was not an event (dead letter, unknown type): the position moves on.
+  public mutating func skip(_ position: LogPosition) { note(position) }
+
+  /// A null value under a user's key: an erasure, counted until erasures are carried out.
+  public mutating func countErasure(at position: LogPosition) {
+    note(position)
+    eventsByDisposition[Int(Disposition.erasure.rawValue)] &+= 1
+  }
+
+  /// Applies one event. `clock` is the driver's (stream time in replay, the wall live): a cause waits
+  /// until `clock` + linger.
+  public mutating func apply(
+    _ event: EventView, at position: LogPosition, clock: Int64, receivedAt: Int64 = 0,
+    into outputs: inout Outputs
+  ) -> Disposition {
+    note(position)
+    if event.time > streamTime ?? .min { streamTime = event.time }
+    eventsByType[Int(event.type.rawValue)] &+= 1
+    let disposition = applyKnown(
+      event, at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
+    eventsByDisposition[Int(disposition.rawValue)] &+= 1
+    return disposition
+  }
+
+  private mutating func applyKnown(
+    _ event: EventView, at position: LogPosition, clock: Int64, receivedAt: Int64,
+    into outputs: inout Outputs
+  ) -> Disposition {
+    if !event.consent { return .consentWithheld }
+    guard var (behaviour, isPositive) = Engine.meaning(of: event.type) else { return .erasure }
+    if event.type == .rating {
+      guard let value = event.value else { return .ratingWithoutValue }
+      isPositive = value >= configuration.likeFrom
+      behaviour = .like
+    }
+    let session = sessionPrint(event)
+    let order = orderPrint(event)
+    let act = Act(
+      behaviour: behaviour, isPositive: isPositive, time: event.time,
+      timeInUserRow: event.type == .refund ? event.ordered ?? event.time : event.time,
+      user: event.user, session: session, order: order)
+
+    let isCause = isPositive && causeTypes[Int(event.type.rawValue)] && !isSilent
+    var listener: UInt32?
+    if configuration.recommendEnabled {
+      listener = listenerID(event, isCause: isPositive && causeTypes[Int(event.type.rawValue)])
+      if let id = listener, !isCause { settle(id, into: &outputs) }
+    }
+
+    let rows = interactions.rows(for: act)
+    var accepted = false
+    for i in 0..<event.items.count {
+      if interactions.apply(act, rows: rows, item: event.items[i].id) { accepted = true }
+    }
+    interactions.finish(rows)
+    if !accepted {
+      if let id = listener, isCause { settle(id, into: &outputs) }
+      return .tooOld
+    }
+
+    if let id = listener, isPositive, causeTypes[Int(event.type.rawValue)] {
+      let entry = audience.listeners.base + Int(id)
+      entry.pointee.lastActive = streamTime ?? event.time
+      entry.pointee.needsRenewal = false
+      if let session {
+        entry.pointee.session = session
+        entry.pointee.hasSession = true
+      } else {
+        entry.pointee.hasSession = false
+      }
+      if isCause && model != nil {
+        entry.pointee.cause = Cause(
+          topic: position.topic, partition: position.partition, offset: position.offset,
+          time: event.time, type: event.type.rawValue, hasOrder: order != nil,
+          order: order ?? .zero, receivedAt: receivedAt)
+        if entry.pointee.isPending {
+          causesOvertaken &+= 1
+        } else if configuration.recommend.linger == 0 {
+          makeList(id, into: &outputs)
+        } else {
+          audience.enqueue(id, due: clock &+ configuration.recommend.linger)
+        }
+      }
+    }
+    return .applied
+  }
+
+  /// A listener's waiting list is made now, before something changes its rows.
+  private mutating func settle(_ id: UInt32, into outputs: inout Outputs) {
+    if audience.listeners[Int(id)].isPending { makeList(id, into: &outputs) }
+    if audience.listeners[Int(id)].needsRenewal { renewList(id, into: &outputs) }
+  }
+
+  private mutating func note(_ position: LogPosition) {
+    let topic = Int(position.topic)
+    let partition = Int(position.partition)
+    guard topic < positions.count, partition >= 0 else { return }
+    while positions[topic].count <= partition { positions[topic].append(-1) }
+    if position.offset >= positions[topic][partition] {
+      positions[topic][partition] = position.offset &+ 1
+    }
+  }
+
+  // MARK: keys
+
+  private mutating func listenerID(_ event: EventView, isCause: Bool) -> UInt32? {
+    if event.user.count > 0 {
+      return isCause ? audience.intern(event.user) : audience.find(event.user)
+    }
+    if event.session.count == 0 { return nil }
+    keyScratch.removeAll()
+    keyScratch.append(byte: UInt8(ascii: "~"))
+    keyScratch.append(bytes: event.session)
+    return isCause ? audience.intern(keyScratch.bytes) : audience.find(keyScratch.bytes)
+  }
+
+  /// Canonical bytes of a row key: length of the user's key, the key, a kind, and the id or number.
+  private mutating func rowPrint(
+    _ user: UnsafeRawBufferPointer, kind: UInt8, id: UnsafeRawBufferPointer
+  ) -> Fingerprint {
+    keyScratch.removeAll()
+    appendWord(UInt64(user.count), bytes: 4)
+    keyScratch.append(bytes: user)
+    keyScratch.append(byte: kind)
+    keyScratch.append(bytes: id)
+    return Fingerprint(of: keyScratch.bytes)
+  }
+
+  private mutating func rowPrint(
+    _ user: UnsafeRawBufferPointer, kind: UInt8, number: Int64
+  ) -> Fingerprint {
+    keyScratch.removeAll()
+    appendWord(UInt64(user.count), bytes: 4)
+    keyScratch.append(bytes: user)
+    keyScratch.append(byte: kind)
+    appendWord(UInt64(bitPattern: number), bytes: 8)
+    return Fingerprint(of: keyScratch.bytes)
+  }
+
+  private mutating func appendWord(_ value: UInt64, bytes: Int) {
+    let at = keyScratch.reserve(8)
+    for i in 0..<bytes { at[i] = UInt8(truncatingIfNeeded: value &>> UInt64(8 &* i)) }
+    keyScratch.advance(bytes)
+  }
+
+  /// (user, session); without an id the user's UTC day. Anonymous traffic without a session has none.
+  private mutating func sessionPrint(_ event: EventView) -> Fingerprint? {
+    if event.session.count > 0 { return rowPrint(event.user, kind: 0, id: event.session) }
+    if event.user.count == 0 { return nil }
+    return rowPrint(event.user, kind: 1, number: event.time / 86_400_000)
+  }
+
+  /// (user, order); a purchase or refund without an id is the order of (user or session, event time).
+  private mutating func orderPrint(_ event: EventView) -> Fingerprint? {
+    if event.order.count > 0 { return rowPrint(event.user, kind: 2, id: event.order) }
+    switch event.type {
+    case .purchase, .refund:
+      let time = event.ordered ?? event.time
+      if event.user.count > 0 { return rowPrint(event.user, kind: 3, number: time) }
+      if event.session.count > 0 { return rowPrint(event.session, kind: 4, number: time) }
+      return nil
+    default: return nil
+    }
+  }
+
+  // MARK: lists
+
+  /// Makes the lists whose linger has passed by `clock`, at most `limit`.
+  /// - Returns: how many.
+  @discardableResult
+  public mutating func release(dueBy clock: Int64, limit: Int = .max, into outputs: inout Outputs)
+    -> Int
+  {
+    var made = 0
+    while made < limit, let id = audience.dequeue(dueBy: clock) {
+      makeList(id, into: &outputs)
+      made += 1
+    }
+    return made
+  }
+
+  /// Makes every waiting list: before offsets commit, before a seal, before a model comes into force.
+  public mutating func flush(into outputs: inout Outputs) {
+    release(dueBy: .max, into: &outputs)
+    renew(limit: .max, into: &outputs)
+  }
+
+  /// The clock time at which the next list is due.
+  public var nextDeadline: Int64? { audience.nextDue }
+
+  /// Renews lists by the model in force, at most `limit`.
+  /// - Returns: how many listeners were looked at; 0 when none is left.
+  @discardableResult
+  public mutating func renew(limit: Int, into outputs: inout Outputs) -> Int {
+    var seen = 0
+    while seen < limit, let id = audience.nextRenewal() {
+      renewList(id, into: &outputs)
+      seen += 1
+    }
+    return seen
+  }
+
+  private mutating func makeList(_ id: UInt32, into outputs: inout Outputs) {
+    let entry = audience.listeners.base + Int(id)
+    entry.pointee.isPending = false
+    guard let model else { return }
+    let hash = ranker.writeList(
+      listener: entry.pointee, key: audience.keys.key(id), cause: entry.pointee.cause,
+      topics: topics, model: model, interactions: interactions, unlessHash: nil, into: &outputs)
+    entry.pointee.lastList = hash
+    listsMade &+= 1
+  }
+
+  private mutating func renewList(_ id: UInt32, into outputs: inout Outputs) {
+    let entry = audience.listeners.base + Int(id)
+    entry.pointee.needsRenewal = false
+    guard let model else { return }
+    var cause = Cause()
+    cause.time = model.tick
+    let hash = ranker.writeList(
+      listener: entry.pointee, key: audience.keys.key(id), cause: cause, topics: topics,
+      model: model, interactions: interactions, unlessHash: entry.pointee.lastList, into: &outputs)
+    if hash != entry.pointee.lastList { listsMade &+= 1 }
+    entry.pointee.lastList = hash
+  }
+
+  // MARK: ticks
+
+  /// Rows changed and not yet handed to stage two, over all matrices.
+  public var changedRows: Int {
+    var total = 0
+    for m in 0..<interactions.matrices.count { total += interactions.changedRows(matrix: m) }
+    return total
+  }
+
+  /// Hands over what has changed so far, so that a seal has little left to copy.
+  public mutating func takeChanges() -> ChangeBatch {
+    ChangeBatch(
+      newItems: interactions.takeNewItems(),
+      changes: (0..<interactions.matrices.count).map { interactions.takeChanges(matrix: $0) })
+  }
+
+  /// Moves the horizons to `tick` and hands stage two everything it needs for a model. Flush first.
+  public mutating func seal(tick: Int64) -> Seal {
+    precondition(audience.pendingCount == 0 || model == nil, "flush before a seal")
+    var removed: [UInt32] = []
+    if let model {
+      removed = interactions.reclaimItems(unusedSince: min(model.seal, model.rulesSeal))
+    }
+    interactions.expire(tick: tick)
+    let interval = configuration.rules.interval
+    let minesRules =
+      configuration.rulesEnabled && (lastRulesTick.map { tick - $0 >= interval } ?? true)
+    if minesRules { lastRulesTick = tick }
+    return Seal(
+      number: interactions.sealNumber, tick: tick, positions: positions, topics: topics,
+      horizons: (0..<interactions.matrices.count).map { interactions.horizon(matrix: $0) },
+      digest: digest, removedItems: removed, batch: takeChanges(),
+      popularity: interactions.popularitySeal(), catalogue: catalogue.seal(),
+      minesRules: minesRules)
+  }
+
+  /// Puts the model in force at this position. Writes the models record; the caller appends the model's
+  /// own messages behind it, then calls `renew`.
+  public mutating func activate(_ built: BuiltModel, into outputs: inout Outputs) {
+    activate(built, at: positions, into: &outputs)
+  }
+
+  /// As above, at a position the caller names (replay: the seal's, wherever the builder ran).
+  public mutating func activate(
+    _ built: BuiltModel, at activation: [[Int64]], into outputs: inout Outputs
+  ) {
+    flush(into: &outputs)
+    model = built.model
+    built.writeRecord(activation: activation, topics: topics, into: &outputs)
+    if configuration.recommendEnabled, let streamTime {
+      let (since, overflow) = streamTime.subtractingReportingOverflow(
+        configuration.recommend.refresh)
+      audience.scheduleRenewals(activeSince: overflow ? .min : since)
+    }
+  }
+}
+
+extension Engine: @unchecked Sendable {}

@@ -1,0 +1,62 @@
+// The model: neighbours, rules and popularity as of one tick. Immutable once made; the engine ranks
+// with the one in force.
+import Recommender
+import Sparse
+
+/// One item of a popularity list.
+public struct PopularItem: Sendable, Equatable {
+  public var item: UInt32
+  /// Live entries.
+  public var count: UInt32
+  /// Decayed count at the tick.
+  public var decayed: Double
+  /// `popular`: decayed / the list's largest. `trending`: recent share over long-run share.
+  public var score: Double
+}
+
+public final class Model: Sendable {
+  public let sequence: Int
+  /// `m-` and at least six digits.
+  public let id: String
+  /// τ, ms.
+  public let tick: Int64
+  /// The seal it was made from (counts from 1), and the one its rules were mined from.
+  public let seal: Int
+  public let rulesSeal: Int
+  /// Digest of the rows at the seal, of the pair counts, and of the rules.
+  public let digest: Fingerprint
+  public let countsDigest: Fingerprint
+  /// One per relation, in configuration order.
+  public let neighbours: [NeighbourTable]
+  /// Per relation: by what a value is divided in a blend, per source item: 1 where the measure is at
+  /// most 1, else the best neighbour's value.
+  public let rules: RuleSet?
+  public let popular: [PopularItem]
+  public let trending: [PopularItem]
+  /// Items the catalogue says cannot be had, ascending dense ids.
+  public let unavailable: Set<UInt32>
+
+  public init(
+    sequence: Int, tick: Int64, seal: Int, rulesSeal: Int, digest: Fingerprint,
+    countsDigest: Fingerprint, neighbours: [NeighbourTable], rules: RuleSet?,
+    popular: [PopularItem], trending: [PopularItem], unavailable: Set<UInt32>
+  ) {
+    self.sequence = sequence
+    id = Model.name(sequence)
+    self.tick = tick
+    self.seal = seal
+    self.rulesSeal = rulesSeal
+    self.digest = digest
+    self.countsDigest = countsDigest
+    self.neighbours = neighbours
+    self.rules = rules
+    self.popular = popular
+    self.trending = trending
+    self.unavailable = unavailable
+  }
+
+  public static func name(_ sequence: Int) -> String {
+    let digits = String(sequence)
+    return "m-" + String(repeating: "0", count: max(0, 6 - digits.utf8.count)) + digits
+  }
+}

@@ -1,0 +1,176 @@
+// Stage two of the engine: from seals to models. Owns the counts' side of the state (mirrors of the
+// rows, the items' keys and their order, the model before) and nothing of the rows' side, so it can run
+// on another thread, or one day in another process.
+import Events
+import Recommender
+import Sparse
+
+/// Sizes of what a model is made of.
+public struct ModelSizes: Sendable {
+  public var items = 0
+  public var pairs = 0
+  public var neighbours = 0
+  public var baskets = 0
+  public var rules = 0
+}
+
+/// A model and the messages that carry it.
+public final class BuiltModel: Sendable {
+  public let model: Model
+  public let seal: SealSummary
+  public let sizes: ModelSizes
+  /// Neighbours and rules that changed, nulls for those that went away, and the popularity lists.
+  public let outputs: Outputs
+
+  init(model: Model, seal: SealSummary, sizes: ModelSizes, outputs: consuming Outputs) {
+    self.model = model
+    self.seal = seal
+    self.sizes = sizes
+    self.outputs = outputs
+  }
+}
+
+/// What the models topic says of the seal.
+public struct SealSummary: Sendable {
+  public var number: Int
+  public var positions: [[Int64]]
+  public var topics: [String]
+  public var horizons: [(name: String, horizon: Int64)]
+}
+
+public struct ModelBuilder: ~Copyable {
+  public let configuration: EngineConfiguration
+  private let matrices: [MatrixConfiguration]
+  private let places: MatrixPlaces
+  private var counts: CoOccurrence
+  private var items = Interner()
+  private var ranks = ItemRanks()
+  private var last: Model?
+  private var sequence: Int
+  /// Keys of the popularity lists that are out.
+  private var popularKeys: [String] = []
+
+  /// - Parameter sequence: number of the last model ever made (its successor is the first one here).
+  public init(_ configuration: EngineConfiguration, after sequence: Int = 0) {
+    self.configuration = configuration
+    matrices = configuration.matrices
+    places = MatrixPlaces(configuration, matrices: matrices)
+    counts = CoOccurrence(
+      matrices: matrices, relations: configuration.relationsWithFloor,
+      neighbours: configuration.neighbours)
+    self.sequence = sequence
+  }
+
+  public var bytes: (counts: Int, items: Int) { (counts.bytes, items.bytes + ranks.bytes) }
+
+  /// Takes a batch of changes that came before the next seal.
+  public mutating func absorb(_ batch: ChangeBatch) {
+    let fresh = batch.newItems
+    fresh.keys.withUnsafeBytes { bytes in
+      var start = 0
+      for (i, id) in fresh.ids.enumerated() {
+        let key = UnsafeRawBufferPointer(rebasing: bytes[start..<fresh.ends[i]])
+        start = fresh.ends[i]
+        let (mine, _) = items.intern(key)
+        precondition(mine == id, "stage two gives items the ids of stage one")
+      }
+    }
+    for (m, changes) in batch.changes.enumerated() where isCounted(m) && !changes.rows.isEmpty {
+      counts.apply(changes.sortedWithinRows(), matrix: m)
+    }
+  }
+
+  /// The cart and popularity matrices have no counts here.
+  private func isCounted(_ matrix: Int) -> Bool {
+    places.source.contains(matrix) || places.target.contains(matrix) || places.rules == matrix
+  }
+
+  /// Makes the model of a seal.
+  /// - Parameter parallel: runs parts of a kernel, at once or in turn; the result is the same.
+  public mutating func build(_ seal: Seal, parallel: Parallel) -> BuiltModel {
+    for id in seal.removedItems { items.remove(id) }
+    absorb(seal.batch)
+    ranks.update(from: items)
+    sequence += 1
+
+    var tables: [NeighbourTable] = []
+    var countsDigest = Fingerprint.zero
+    for r in configuration.relations.indices {
+      let table = counts.neighbours(relation: r, items: ranks, parallel: parallel)
+      countsDigest &+= table.countsDigest
+      tables.append(table)
+    }
+    var rules = last?.rules
+    var rulesSeal = last?.rulesSeal ?? seal.number
+    if seal.minesRules, let matrix = places.rules {
+      rules = mine(matrix, parallel: parallel)
+      rulesSeal = seal.number
+    } else if rules == nil {
+      rulesSeal = seal.number
+    }
+    let popular = PopularityLists(
+      configuration.popularity, seal: seal, floor: configuration.minUsers)
+    let model = Model(
+      sequence: sequence, tick: seal.tick, seal: seal.number, rulesSeal: rulesSeal,
+      digest: seal.digest, countsDigest: countsDigest, neighbours: tables, rules: rules,
+      popular: popular.ranked(.popular, items: items),
+      trending: popular.ranked(.trending, items: items), unavailable: seal.catalogue.unavailable)
+
+    var outputs = Outputs()
+    writeNeighbours(model, into: &outputs)
+    if seal.minesRules { writeRules(model, into: &outputs) }
+    popularKeys = popular.write(model, items: items, previousKeys: popularKeys, into: &outputs)
+    last = model
+    var sizes = ModelSizes()
+    sizes.items = items.liveCount
+    sizes.pairs = tables.reduce(0) { $0 + $1.pairs }
+    sizes.neighbours = tables.reduce(0) { $0 + $1.neighbourCount }
+    sizes.baskets = places.rules.map { counts.activeRows(matrix: $0) } ?? 0
+    sizes.rules = rules?.count ?? 0
+    let horizons = matrices.indices.map {
+      (
+        name: "\(matrices[$0].context.name)/\(matrices[$0].behaviour.name)",
+        horizon: seal.horizons[$0]
+      )
+    }
+    return BuiltModel(
+      model: model,
+      seal: SealSummary(
+        number: seal.number, positions: seal.positions, topics: seal.topics, horizons: horizons),
+      sizes: sizes, outputs: outputs)
+  }
+
+  // MARK: parts
+
+  private func writeNeighbours(_ model: Model, into outputs: inout Outputs) {
+    let names = configuration.relations.map(\.name)
+    let now = NeighbourModel(names: names, tables: model.neighbours)
+    let before = last.map { NeighbourModel(names: names, tables: $0.neighbours) }
+    var id = model.id
+    id.withUTF8 { id in
+      for change in now.changes(from: before) {
+        let start = outputs.writer.count
+        outputs.writer.append(bytes: items.key(change.item))
+        switch change {
+        case .delete: outputs.delete(.neighbours, start: start)
+        case .update(let item):
+          let keyEnd = outputs.writer.count
+          now.encode(
+            item, modelID: UnsafeRawBufferPointer(id), items: items, into: &outputs.writer)
+          outputs.finish(.neighbours, start: start, keyEnd: keyEnd)
+        }
+      }
+    }
+  }
+}
+
+extension EngineConfiguration {
+  /// The relations with `privacy.min_users` as a floor under every published count.
+  var relationsWithFloor: [RelationConfiguration] {
+    relations.map {
+      var relation = $0
+      relation.minBoth = max(relation.minBoth, minUsers)
+      return relation
+    }
+  }
+}

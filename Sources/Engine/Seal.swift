@@ -1,0 +1,60 @@
+// What crosses from stage one to stage two: values, no shared state.
+import Recommender
+import Sparse
+
+/// Items that are new and rows that changed, per matrix. Batches are absorbed in order.
+public struct ChangeBatch: Sendable {
+  public var newItems: NewItems
+  public var changes: [RowChanges]
+}
+
+/// The cut at a tick.
+public struct Seal: Sendable {
+  /// Counts from 1.
+  public var number: Int
+  /// τ, ms.
+  public var tick: Int64
+  /// Next offset per topic and partition (-1: nothing seen), and the topics' names.
+  public var positions: [[Int64]]
+  public var topics: [String]
+  /// Per matrix: entries at or before are gone; -1 = none.
+  public var horizons: [Int64]
+  /// Digest of the rows.
+  public var digest: Fingerprint
+  /// Items that nothing holds any more: forget their ids before taking `batch`.
+  public var removedItems: [UInt32]
+  public var batch: ChangeBatch
+  public var popularity: PopularitySeal
+  public var catalogue: CatalogueSeal
+  /// Whether rules are mined at this tick or kept.
+  public var minesRules: Bool
+}
+
+extension RowChanges {
+  /// Each row's items by ascending id, as the mirrors want them. Stage one leaves them in row order: the
+  /// sorting belongs on the builder's thread.
+  func sortedWithinRows() -> RowChanges {
+    var sorted = self
+    sorted.items.withUnsafeMutableBufferPointer { items in
+      for r in rows.indices {
+        let (start, end) = (offsets[r], offsets[r + 1])
+        if end - start > 24 {
+          items[start..<end].sort()
+          continue
+        }
+        var i = start + 1
+        while i < end {
+          let item = items[i]
+          var k = i
+          while k > start && items[k - 1] > item {
+            items[k] = items[k - 1]
+            k -= 1
+          }
+          items[k] = item
+          i += 1
+        }
+      }
+    }
+    return sorted
+  }
+}
