@@ -156,10 +156,15 @@ public final class EventBatch: @unchecked Sendable {
         reason: .idTooLong,
         message: "key: \(key.count) bytes, at most \(limits.maxIDBytes); erasure rejected")
     }
-    if affinity_valid_utf8(key.baseAddress?.assumingMemoryBound(to: UInt8.self), key.count) == 0 {
+    if !isUTF8(key) {
       return Rejection(
         reason: .invalidUTF8, message: "key: bytes that are not UTF-8; erasure rejected")
     }
     return nil
   }
+}
+
+/// Whether the bytes are UTF-8 throughout.
+public func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  affinity_valid_utf8(bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count) != 0
 }
