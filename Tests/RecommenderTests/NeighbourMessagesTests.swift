@@ -21,7 +21,7 @@ import Testing
     }
 
     mutating func set(_ matrix: Int, _ rows: [UInt32: [UInt32]]) {
-      var changes = RowChanges()
+      var changes = RowChanges(rows: [], offsets: [0], items: [])
       for (row, items) in rows.sorted(by: { $0.key < $1.key }) {
         changes.rows.append(row)
         changes.items += items

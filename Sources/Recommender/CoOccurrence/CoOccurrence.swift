@@ -5,22 +5,6 @@
 // recomputing AᵀB from the rows at the tick is cheaper than following each event (PAIR-COUNTS §1).
 import Sparse
 
-/// Rows of one matrix whose set of active items changed since the last seal.
-public struct RowChanges: Sendable {
-  /// Dense row ids, each once.
-  public var rows: [UInt32]
-  /// `rows.count` + 1 places in `items`.
-  public var offsets: [Int]
-  /// The active items of each row now, dense ids ascending.
-  public var items: [UInt32]
-
-  public init(rows: [UInt32] = [], offsets: [Int] = [0], items: [UInt32] = []) {
-    self.rows = rows
-    self.offsets = offsets
-    self.items = items
-  }
-}
-
 /// Runs `body(0)` … `body(parts - 1)`, in any order or at once, and returns when all are done.
 public typealias Parallel = (_ parts: Int, _ body: (_ part: Int) -> Void) -> Void
 
@@ -77,7 +61,7 @@ public struct CoOccurrence: ~Copyable {
   /// All non-empty rows, by ascending row id, as one copy. Complexity: O(rows + entries).
   public func rows(matrix: Int) -> RowChanges {
     let mirror = mirrors[matrix]
-    var all = RowChanges()
+    var all = RowChanges(rows: [], offsets: [0], items: [])
     all.rows.reserveCapacity(mirror.activeRows)
     all.offsets.reserveCapacity(mirror.activeRows + 1)
     all.items.reserveCapacity(mirror.entries)

@@ -74,7 +74,6 @@ final class RowMirror {
     var at = Int(offsets.base[row])
     for k in 0..<old { columns[Int(arena.base[at &+ k])] &-= 1 }
     for k in 0..<new {
-      assert(k == 0 || items[k - 1] < items[k], "items of a row ascend")
       columns[Int(items[k])] &+= 1
     }
     entries += new - old
@@ -99,9 +98,38 @@ final class RowMirror {
         arena.count += new
       }
     }
-    (arena.base + at).update(from: items.baseAddress!, count: new)
+    RowMirror.copySorted(items, to: arena.base + at)
     offsets[row] = UInt32(at)
     counts[row] = UInt32(new)
+  }
+
+  /// Changes come in no promised order; most rows are short, and many are in order already.
+  private static func copySorted(
+    _ items: UnsafeBufferPointer<UInt32>, to out: UnsafeMutablePointer<UInt32>
+  ) {
+    var last: UInt32 = 0
+    var inOrder = true
+    for k in items.indices {
+      let item = items[k]
+      if item < last { inOrder = false }
+      last = item
+      out[k] = item
+    }
+    if inOrder { return }
+    if items.count > 32 {
+      var row = UnsafeMutableBufferPointer(start: out, count: items.count)
+      row.sort()
+      return
+    }
+    for k in 1..<items.count {
+      let item = out[k]
+      var at = k
+      while at > 0 && out[at &- 1] > item {
+        out[at] = out[at &- 1]
+        at &-= 1
+      }
+      out[at] = item
+    }
   }
 
   /// Marks `length` words from `at` as a gap; the arena's tail is given back at once.
