@@ -9,6 +9,10 @@ public struct CommittedOffset: Hashable, Sendable {
   public var place: TopicPartition
   /// Offset of the next record by the group's account; nil where nothing is committed.
   public var offset: Int64?
+  public init(place: TopicPartition, offset: Int64?) {
+    self.place = place
+    self.offset = offset
+  }
 }
 
 /// What the owner does in a rebalance. Both are called inside `poll`, on the owner's thread, with

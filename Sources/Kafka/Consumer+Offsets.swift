@@ -9,6 +9,10 @@ public struct Watermarks: Equatable, Sendable {
   public var low: Int64
   /// One behind the latest record. Control records take offsets too: the difference is no count.
   public var high: Int64
+  public init(low: Int64, high: Int64) {
+    self.low = low
+    self.high = high
+  }
 }
 
 /// Our place in the group.

@@ -12,10 +12,14 @@ import Glibc
 ///   are not stored, an old producer is not fenced.
 /// - It checks no sequence numbers: an idempotent producer that must repeat a request whose answer
 ///   was lost stores it twice.
-/// - No creation of topics over the protocol (a topic that is asked for is made, with 4 partitions,
-///   when the client allows it), no offsets by time, no compaction, no TLS or SASL.
+/// - No creation of topics over the protocol, but any topic that a client asks for is made, with 4
+///   partitions, even where the client sets `allow.auto.create.topics=false` (the client warns with
+///   AUTOCREATE): create what needs another count first.
+/// - No offsets by time, no compaction, no TLS or SASL.
 /// - The ports are chosen by the system: librdkafka binds port 0 and offers no way to name one.
-/// - The first join of a group takes 3 s; an idle fetch waits all of `fetch.wait.max.ms`.
+/// - The first join of a group takes 3 s; a join after a member has left waits until one second
+///   before that member's session would have timed out (`session.timeout.ms=6000` makes it 5 s). A
+///   commit inside a rebalance is refused. An idle fetch waits all of `fetch.wait.max.ms`.
 public final class MockCluster {
   public let brokerCount: Int
   /// For `bootstrap.servers`, as `127.0.0.1:41234,127.0.0.1:…`.

@@ -73,7 +73,7 @@ public enum Settings {
 
   /// `name` is a property of librdkafka for this role (topic properties included).
   public static func concerns(_ name: String, role: ClientRole) -> Bool {
-    switch catalogue[name] {
+    switch catalogue[name]?.scope {
     case .consumer: role == .consumer
     case .producer: role == .producer
     case .both, nil: true
@@ -187,9 +187,11 @@ public enum Settings {
     case RD_KAFKA_CONF_UNKNOWN:
       return .unknownProperty(name: name, suggestion: nearest(to: name))
     default:
-      // librdkafka repeats the value in its message.
-      let shown = isSecret(name) ? "the value is not accepted" : message(text)
-      return .invalidProperty(name: name, message: shown)
+      if isSecret(name) { return .invalidProperty(name: name, message: "the value is not accepted") }
+      let allowed = catalogue[name]?.range ?? ""
+      return .invalidProperty(
+        name: name,
+        message: "\"\(value)\": " + (allowed.isEmpty ? message(text) : "allowed are \(allowed)"))
     }
   }
 
@@ -205,10 +207,15 @@ public enum Settings {
 
   // MARK: librdkafka's table of properties
 
-  enum Scope { case consumer, producer, both }
+  struct Property {
+    enum Scope { case consumer, producer, both }
+    var scope: Scope
+    /// What values it takes, as `1 .. 100` or `true, false`; empty where that is not said.
+    var range: String
+  }
 
   /// Every property this build knows, read from the table it prints about itself.
-  static let catalogue: [String: Scope] = {
+  static let catalogue: [String: Property] = {
     var buffer: UnsafeMutablePointer<CChar>?
     var size = 0
     guard let stream = open_memstream(&buffer, &size) else { return [:] }
@@ -217,12 +224,12 @@ public enum Settings {
     defer { free(buffer) }
     guard let buffer else { return [:] }
     let bytes = UnsafeRawBufferPointer(start: buffer, count: size)
-    var found: [String: Scope] = [:]
+    var found: [String: Property] = [:]
     for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
-      let cells = line.split(separator: "|", maxSplits: 2, omittingEmptySubsequences: false)
-      guard cells.count == 3 else { continue }
+      let cells = line.split(separator: "|", maxSplits: 3, omittingEmptySubsequences: false)
+      guard cells.count == 4 else { continue }
       let name = trimmed(cells[0])
-      let scope: Scope
+      let scope: Property.Scope
       switch trimmed(cells[1]) {
       case "*": scope = .both
       case "C": scope = .consumer
@@ -230,7 +237,8 @@ public enum Settings {
       default: continue  // heading
       }
       // In both tables (compression.codec): one meaning is enough, the wider one wins.
-      if let known = found[name], known != scope { found[name] = .both } else { found[name] = scope }
+      let wider = found[name].map { $0.scope == scope ? scope : .both } ?? scope
+      found[name] = Property(scope: wider, range: trimmed(cells[2]))
     }
     return found
   }()
