@@ -12,6 +12,7 @@ public struct ModelSizes: Sendable {
   public var neighbours = 0
   public var baskets = 0
   public var rules = 0
+  public init() {}
 }
 
 /// A model and the messages that carry it.
@@ -76,7 +77,7 @@ public struct ModelBuilder: ~Copyable {
       }
     }
     for (m, changes) in batch.changes.enumerated() where isCounted(m) && !changes.rows.isEmpty {
-      counts.apply(changes.sortedWithinRows(), matrix: m)
+      counts.apply(changes, matrix: m)
     }
   }
 

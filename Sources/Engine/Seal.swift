@@ -29,32 +29,3 @@ public struct Seal: Sendable {
   /// Whether rules are mined at this tick or kept.
   public var minesRules: Bool
 }
-
-extension RowChanges {
-  /// Each row's items by ascending id, as the mirrors want them. Stage one leaves them in row order: the
-  /// sorting belongs on the builder's thread.
-  func sortedWithinRows() -> RowChanges {
-    var sorted = self
-    sorted.items.withUnsafeMutableBufferPointer { items in
-      for r in rows.indices {
-        let (start, end) = (offsets[r], offsets[r + 1])
-        if end - start > 24 {
-          items[start..<end].sort()
-          continue
-        }
-        var i = start + 1
-        while i < end {
-          let item = items[i]
-          var k = i
-          while k > start && items[k - 1] > item {
-            items[k] = items[k - 1]
-            k -= 1
-          }
-          items[k] = item
-          i += 1
-        }
-      }
-    }
-    return sorted
-  }
-}

@@ -91,6 +91,16 @@ public final class Replay {
 
   // MARK: the log
 
+  private func readCatalogue(_ path: String) throws {
+    try CatalogueFile.forEach(path) { key, value in
+      try key.withUnsafeBytes { key in
+        if let fault = engine.takeCatalogue(key: key, value: value, limits: options.limits) {
+          throw CatalogueFileError(description: "\(path): \(fault.message)")
+        }
+      }
+    }
+  }
+
   private func runOne(_ cursor: LogCursor, _ total: Int) throws {
     while !cursor.isAtEnd {
       progress(cursor.bytesDone, total)
@@ -152,8 +162,7 @@ public final class Replay {
       try reject(
         cursor, i, position,
         Rejection.future(
-          time: event.time, recordTimestamp: position.timestamp,
-          tolerance: options.engine.futureTolerance))
+          event, recordTimestamp: position.timestamp, tolerance: options.engine.futureTolerance))
       return
     }
     if let tick = options.ticks.crossed(by: event.time, after: engine.streamTime) {
@@ -193,9 +202,12 @@ public final class Replay {
     rejects[Int(rejection.reason.rawValue)] += 1
     engine.skip(position)
     let letter = DeadLetter(
-      key: cursor.key(i), value: cursor.value(i), topic: options.eventsTopic, position: position,
+      topic: options.eventsTopic, partition: position.partition, offset: position.offset,
+      timestamp: position.timestamp, key: cursor.key(i), value: cursor.value(i),
       rejection: rejection)
-    letter.append(to: &outputs)
+    let start = outputs.writer.count
+    letter.append(to: &outputs.writer)
+    outputs.finish(.deadLetters, start: start, keyEnd: start)
   }
 
   /// Between chunks: changes go to the model's thread, messages to the files.

@@ -1,0 +1,25 @@
+// Signals as flags that the loop reads.
+import Glibc
+import Synchronization
+
+public enum Signals {
+  private static let stops = Atomic<Int>(0)
+  private static let reloads = Atomic<Int>(0)
+
+  /// SIGTERM and SIGINT ask for the end (a second one ends at once), SIGHUP for fresh log files.
+  public static func install() {
+    signal(SIGPIPE, SIG_IGN)
+    signal(SIGTERM) { _ in Signals.noteStop() }
+    signal(SIGINT) { _ in Signals.noteStop() }
+    signal(SIGHUP) { _ in Signals.reloads.wrappingAdd(1, ordering: .relaxed) }
+  }
+
+  private static func noteStop() {
+    if stops.wrappingAdd(1, ordering: .relaxed).oldValue >= 1 { _exit(130) }
+  }
+
+  /// Asks for the end as SIGTERM does (the demo's clock, tests).
+  public static func requestStop() { stops.wrappingAdd(1, ordering: .relaxed) }
+  static var isStopRequested: Bool { stops.load(ordering: .relaxed) > 0 }
+  static var reloadCount: Int { reloads.load(ordering: .relaxed) }
+}
