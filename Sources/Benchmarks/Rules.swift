@@ -17,6 +17,7 @@ func benchRules(arguments: [String]) {
       let baskets = Baskets(offsets: offsets, items: items)
       print("baskets \(baskets.count) entries \(items.count) count \(minimum)")
       mineBench(baskets, minimum, repeats)
+      rulesBench(baskets, minimum, repeats)
     }
   }
 }
@@ -39,6 +40,76 @@ private func mineBench(_ baskets: Baskets, _ minimum: Int, _ repeats: Int) {
     }
   }
   print("mine \(text(median(mining)))  written out \(text(median(writing)))")
+}
+
+/// Rules at confidence 0.2 with one item in the consequent, mining included in the first figure; p and
+/// q, redundancy, and every split apart.
+private func rulesBench(_ baskets: Baskets, _ minimum: Int, _ repeats: Int) {
+  var keys = Interner()
+  var highest: UInt32 = 0
+  for item in baskets.items { highest = max(highest, item) }
+  for id in 0...highest {
+    var text = String(id)
+    _ = text.withUTF8 { keys.intern(UnsafeRawBufferPointer($0)) }
+  }
+  var configuration = RulesConfiguration()
+  configuration.minConfidence = 0.2
+  configuration.maxQ = 1
+  configuration.pruneRedundant = false
+  var all = configuration
+  all.maxConsequent = 32
+  var pruned = configuration
+  pruned.pruneRedundant = true
+
+  var whole: [Double] = []
+  var making: [Double] = []
+  var testing: [Double] = []
+  var pruning: [Double] = []
+  for i in 0..<repeats {
+    let start = seconds()
+    let itemsets = mineFrequentItemsets(baskets, minimumCount: minimum)
+    let mined = seconds()
+    let rules = makeRules(
+      itemsets, configuration: configuration, items: keys, significance: .omitted)
+    let made = seconds()
+    let tested = makeRules(itemsets, configuration: configuration, items: keys)
+    let testEnd = seconds()
+    let few = makeRules(itemsets, configuration: pruned, items: keys, significance: .omitted)
+    let pruneEnd = seconds()
+    whole.append(made - start)
+    making.append(made - mined)
+    testing.append(testEnd - made - (made - mined))
+    pruning.append(pruneEnd - testEnd - (made - mined))
+    if i == repeats - 1 {
+      var sum = 0.0
+      for group in 0..<rules.groupCount {
+        for rule in rules.rules(ofGroup: group) {
+          let counts = rules.counts(ofRule: rule, inGroup: group)
+          sum +=
+            RuleMeasures.support(counts) + RuleMeasures.confidence(counts)
+            + RuleMeasures.lift(counts) + RuleMeasures.leverage(counts)
+            + (RuleMeasures.conviction(counts) ?? 0)
+        }
+      }
+      print(
+        "rules \(rules.count) groups \(rules.groupCount) family \(rules.familySize) unpruned"
+          + " \(few.count) bytes \(rules.bytes) measures \(sum)")
+      print(
+        "baskets to rules \(text(median(whole)))  rules alone \(text(median(making)))"
+          + "  p and q +\(text(median(testing)))"
+          + " (\(text(median(testing) / Double(tested.familySize) * 1e6)) a million)"
+          + "  redundancy +\(text(median(pruning)))")
+    }
+  }
+  let itemsets = mineFrequentItemsets(baskets, minimumCount: minimum)
+  let start = seconds()
+  let every = makeRules(itemsets, configuration: all, items: keys, significance: .omitted)
+  let made = seconds()
+  let tested = makeRules(itemsets, configuration: all, items: keys)
+  let end = seconds()
+  print(
+    "every split \(every.count) of \(every.familySize) in \(text(made - start)), with p and q"
+      + " \(text(end - made)), bytes \(tested.bytes)")
 }
 
 func seconds() -> Double {
