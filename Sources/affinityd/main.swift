@@ -9,7 +9,7 @@ struct Affinityd: ParsableCommand {
     commandName: "affinityd",
     abstract: "Turns a shop's event log into recommendations, all the time.",
     subcommands: [
-      SimulateCommand.self, ReplayCommand.self,
+      SimulateCommand.self, ImportCommand.self, ReplayCommand.self,
     ])
 }
 
