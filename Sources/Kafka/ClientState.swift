@@ -83,36 +83,44 @@ struct PendingRebalance {
   var partitions: [TopicPartition]
 }
 
-/// Runs `work` on a thread of its own and waits for it, but no longer than the deadline.
-/// - Returns: whether it ended in time. `work` may go on after that.
-func runDetached(milliseconds: Int, _ work: @escaping @Sendable () -> Void) -> Bool {
+/// Starts a thread that nobody waits for.
+/// - Returns: false where there is none to be had; nothing was started then.
+func startDetached(_ work: @escaping @Sendable () -> Void) -> Bool {
   final class Job: Sendable {
-    let done = Atomic<Bool>(false)
     let work: @Sendable () -> Void
     init(_ work: @escaping @Sendable () -> Void) { self.work = work }
   }
-  let job = Job(work)
+  let job = Unmanaged.passRetained(Job(work))
   var thread = pthread_t()
   let status = pthread_create(
     &thread, nil,
     { raw in
-      guard let raw else { return nil }
-      let job = Unmanaged<Job>.fromOpaque(raw).takeRetainedValue()
-      job.work()
-      job.done.store(true, ordering: .releasing)
+      if let raw { Unmanaged<Job>.fromOpaque(raw).takeRetainedValue().work() }
       return nil
-    }, Unmanaged.passRetained(job).toOpaque())
-  if status != 0 {  // no thread to be had: nothing was started
-    Unmanaged.passUnretained(job).release()
+    }, job.toOpaque())
+  if status != 0 {
+    job.release()
     return false
   }
   pthread_detach(thread)
+  return true
+}
+
+/// Runs `work` on a thread of its own and waits for it, but no longer than the deadline.
+/// - Returns: whether it ended in time. `work` may go on after that.
+func runDetached(milliseconds: Int, _ work: @escaping @Sendable () -> Void) -> Bool {
+  final class Flag: Sendable { let isSet = Atomic<Bool>(false) }
+  let done = Flag()
+  let started = startDetached {
+    work()
+    done.isSet.store(true, ordering: .releasing)
+  }
   let deadline = Deadline(milliseconds: milliseconds)
-  while !job.done.load(ordering: .acquiring) {
+  while started && !done.isSet.load(ordering: .acquiring) {
     if deadline.remaining == 0 { return false }
     usleep(1000)
   }
-  return true
+  return started
 }
 
 /// A moment on the monotonic clock.

@@ -50,6 +50,9 @@ public final class Consumer {
     // librdkafka assigns nothing to a consumer without a group, even by hand. No group is joined.
     if config["group.id"] == nil { extra["group.id"] = "affinity-reader" }
     groupID = config["group.id"]
+    if let twice = topics.enumerated().first(where: { topics[..<$0].contains($1) }) {
+      throw .settings("topic \(twice.element): named twice")
+    }
     let (conf, errors) = Settings.make(config, role: .consumer, over: extra)
     try Settings.raise(errors, destroying: conf)
     let state = ClientState(observer: observer)
@@ -126,7 +129,7 @@ public final class Consumer {
     }
     let batch = collect(raw, count)
     // Nothing of the old assignment is in the owner's hands: no need to wait for the next poll.
-    if count == 0 && !state.rebalances.isEmpty { try handleRebalances() }
+    if batch.isEmpty && !state.rebalances.isEmpty { try handleRebalances() }
     return batch
   }
 

@@ -1,4 +1,5 @@
 // Groups: the mock cluster's first join takes 3 s, so these tests say much in few joins.
+import Glibc
 import Kafka
 import Testing
 
@@ -143,6 +144,61 @@ import Testing
     #expect(overlap.isEmpty, "a partition had two owners")
     #expect(one.consumer.close(deadlineMilliseconds: 10_000) == .closed)
     #expect(two.consumer.close(deadlineMilliseconds: 10_000) == .closed)
+  }
+
+  /// An owner that does not poll in time loses its partitions: told as lost, and it joins again. A
+  /// look-up that the broker refuses surfaces from `poll`, and the next poll tries again.
+  @Test func aMemberThatSleepsLosesItsPartitionsAndJoinsAgain() throws {
+    let cluster = try MockCluster()
+    try cluster.createTopic("t", partitions: 2)
+    let producer = try Producer(config: settings(cluster))
+    try producer.fill("t", partitions: 2, count: 5)
+    let consumer = try Consumer(
+      config: settings(
+        cluster,
+        [
+          "group.id": "sleeper", "session.timeout.ms": "4000", "max.poll.interval.ms": "4000",
+          "heartbeat.interval.ms": "100",
+        ]), topics: ["t"])
+    cluster.push(.offsetFetch, [.groupAuthorizationFailed])
+    var assigned = 0
+    var revoked: [(held: [PartitionOffset], lost: Bool)] = []
+    try consumer.subscribe(
+      RebalanceHandler(
+        assigned: { committed in
+          assigned += 1
+          return committed.map { _ in assigned == 1 ? .beginning : .at(3) }
+        }, revoked: { revoked.append(($0, $1)) }))
+    var refusals: [KafkaError] = []
+    var records: [Record] = []
+    var events: [ConsumerEvent] = []
+    func step() {
+      do throws(KafkaError) {
+        events += try consumer.poll(maxMessages: 10, timeoutMilliseconds: 50) {
+          records.append(Record($0))
+        }.events
+      } catch { refusals.append(error) }
+    }
+    #expect(
+      within(10) {
+        step()
+        return records.count == 10
+      })
+    #expect(refusals.count == 1 && refusals.first?.isDenied == true, "\(refusals)")
+    #expect(assigned == 1 && revoked.isEmpty)
+    usleep(5_000_000)
+    #expect(
+      within(15) {
+        step()
+        return records.count == 14
+      })
+    #expect(revoked.count == 1 && revoked.first?.lost == true)
+    #expect(revoked.first?.held.map(\.offset) == [5, 5])
+    #expect(
+      events.contains { if case .maxPollExceeded = $0 { true } else { false } }, "\(events)")
+    #expect(assigned == 2)
+    #expect(records.suffix(4).map(\.offset).sorted() == [3, 3, 4, 4])
+    #expect(consumer.close(deadlineMilliseconds: 10_000) == .closed)
   }
 
   @Test func aMissingTopicIsToldBeforeSubscribing() throws {

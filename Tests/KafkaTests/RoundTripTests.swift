@@ -128,7 +128,52 @@ import Testing
     first.release()
   }
 
-  @Test func tombstoneAndCommitMetadataOfTwoTopicsKeepTheirIndex() throws {
+  /// The calls in their order. What transactions promise cannot be shown on the mock, which does
+  /// not isolate them.
+  @Test func transactionsCommitAbortAndGoOn() throws {
+    let cluster = try MockCluster()
+    try cluster.createTopic("in", partitions: 1)
+    try cluster.createTopic("out", partitions: 1)
+    let producer = try Producer(config: settings(cluster), transactionalID: "tx")
+    let consumer = try Consumer(config: settings(cluster, ["group.id": "tx"]), topics: ["in"])
+    let out = try producer.topic("out")
+    do throws(KafkaError) {
+      try producer.beginTransaction()
+      Issue.record("begun before initTransactions")
+    } catch { #expect(!error.isFatal) }
+    try producer.initTransactions()
+    for round in 0..<4 {
+      try producer.beginTransaction()
+      for i in 0..<10 {
+        #expect(producer.sendText(out, key: nil, value: "\(round):\(i)") == .accepted)
+      }
+      var delivered = 0
+      if round == 2 {
+        try producer.abortTransaction { _ in }
+      } else {
+        try producer.sendOffsets(
+          [PartitionOffset(topic: 0, partition: 0, offset: Int64(round))], of: consumer)
+        try producer.commitTransaction { reports in
+          delivered += reports.reduce(0) { $0 + ($1.isDelivered ? 1 : 0) }
+        }
+        #expect(delivered == 10)
+      }
+      #expect(producer.outstanding == 0)
+    }
+    let reader = try Consumer(config: settings(cluster), topics: ["out"])
+    try reader.assign(fromBeginning(1))
+    let texts = try reader.read(30).map(\.text)
+    #expect(Set(texts).isSuperset(of: [0, 1, 3].flatMap { r in (0..<10).map { "\(r):\($0)" } }))
+  }
+
+  @Test func aTopicNamedTwiceIsAMistake() {
+    do throws(KafkaError) {
+      _ = try Consumer(config: [:], topics: ["a", "b", "a"])
+      Issue.record("accepted")
+    } catch { #expect(error == .settings("topic a: named twice")) }
+  }
+
+  @Test func twoTopicsKeepTheirIndex() throws {
     let cluster = try MockCluster()
     try cluster.createTopic("b", partitions: 3)
     try cluster.createTopic("a", partitions: 2)
