@@ -209,12 +209,13 @@ void decode_cloudevent(Inside &in, uint8_t *text, size_t count, const affinity_l
       const auto is = [&](const char *name) { return n == std::strlen(name) && std::memcmp(key, name, n) == 0; };
       const Field field = is("data") ? f_data : is("data_base64") ? f_data_base64 : is("datacontenttype") ? f_datacontenttype : no_field;
       if (field == no_field) return w.skip(v);
-      if ((seen & 1u << field) != 0 || (field != f_datacontenttype && (data != Walk::none || has_encoded))) {
+      const bool again = (seen & 1u << field) != 0;
+      seen |= 1u << field;
+      if (!again && w.is_null(v)) return w.skip_scalar(v);
+      if (again || (field != f_datacontenttype && (data != Walk::none || has_encoded))) {
         w.fault(duplicate_key, field, place);
         return w.skip(v);
       }
-      seen |= 1u << field;
-      if (w.is_null(v)) return w.skip_scalar(v);
       size_t token = 0;
       if (field == f_data) {
         data = v;

@@ -60,7 +60,7 @@ public func appendEvent(
       }
       if item.hasPrice {
         writer.append(",\"price\":")
-        writer.append(item.price)
+        writer.append(item.price + 0)
       }
       writer.append(byte: 0x7d)
     }
@@ -70,7 +70,7 @@ public func appendEvent(
   field(",\"recommendation\":", recommendation, &writer)
   if let value {
     writer.append(",\"value\":")
-    writer.append(value)
+    writer.append(value + 0)  // -0 is 0
   }
   if let ordered {
     writer.append(",\"ordered\":")

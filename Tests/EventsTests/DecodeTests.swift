@@ -69,9 +69,11 @@ enum Result: Equatable {
 }
 
 func decode(
-  _ bytes: [UInt8], contentType: String? = nil, limits: EventLimits = EventLimits()
+  _ bytes: [UInt8], contentType: String? = nil, limits: EventLimits = EventLimits(),
+  into used: EventBatch? = nil
 ) -> Result {
-  let batch = EventBatch(limits: limits)
+  let batch = used ?? EventBatch(limits: limits)
+  batch.reset()
   // An exact allocation, so that a read past the end is one a checker can see.
   let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, bytes.count), alignment: 1)
   defer { copy.deallocate() }
