@@ -43,10 +43,10 @@ public struct ModelBuilder: ~Copyable {
   public let configuration: EngineConfiguration
   private let matrices: [MatrixConfiguration]
   private let places: MatrixPlaces
-  private var counts: CoOccurrence
-  private var items = Interner()
+  var counts: CoOccurrence
+  var items = Interner()
   private var ranks = ItemRanks()
-  private var last: Model?
+  private(set) var last: Model?
   private var sequence: Int
   /// Keys of the popularity lists that are out.
   private var popularKeys: [String] = []
@@ -88,7 +88,7 @@ public struct ModelBuilder: ~Copyable {
 
   /// Makes the model of a seal.
   /// - Parameter parallel: runs parts of a kernel, at once or in turn; the result is the same.
-  public mutating func build(_ seal: Seal, parallel: Parallel) -> BuiltModel {
+  public mutating func build(_ seal: Seal, parallel: @escaping Parallel) -> BuiltModel {
     for id in seal.removedItems { items.remove(id) }
     absorb(seal.batch)
     ranks.update(from: items)

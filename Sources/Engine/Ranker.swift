@@ -289,12 +289,11 @@ struct Ranker: ~Copyable {
     rules.collect(set, basket: scene.basket, itemLimit: scores.count)
     let weight = configuration.recommend.rulesWeight
     for i in 0..<rules.found.count {
-      let (item, rule) = rules.found[i]
-      let value = set.confidence(Int(rule))
+      let found = rules.found[i]
       add(
         Candidate(
-          item: item, source: SourceKind.rules, because: rule, place: 0, value: value,
-          weight: weight, contribution: value * weight))
+          item: found.item, source: SourceKind.rules, because: found.rule, place: 0,
+          value: found.confidence, weight: weight, contribution: found.confidence * weight))
     }
   }
 
