@@ -1,5 +1,6 @@
 // Any delimited log by a mapping of columns, and the formats that are such logs: RetailRocket's
 // events.csv and MovieLens.
+import Events
 import Sparse
 
 /// What a column of the log means.
@@ -26,7 +27,7 @@ public struct CSVMapping: Sendable {
   public var columns: [ImportField: ImportColumn] = [:]
   public var timeFormat = TimeFormat.iso
   /// The log's words for types, if they differ from ours.
-  public var types: [String: EventKind] = [:]
+  public var types: [String: EventType] = [:]
 
   public init() {}
 
@@ -192,7 +193,7 @@ private struct CSVColumns: ~Copyable {
   /// The field's text without surrounding spaces, empty where there is none.
   private func text(_ field: ImportField, _ reader: borrowing RecordReader) -> UnsafeRawBufferPointer {
     switch sources[field.index] {
-    case .none: ImportedEvent.none
+    case .none: .absent
     case .at(let place): trim(reader.field(place))
     case .constant(let range): UnsafeRawBufferPointer(rebasing: constants.bytes[range])
     }
@@ -211,11 +212,11 @@ private struct CSVColumns: ~Copyable {
       return .tooFewFields
     }
     let word = text(.type, reader)
-    let type: EventKind
+    let type: EventType
     if let mapped = mapping.types[String(decoding: word, as: UTF8.self)] {
       type = mapped
     } else if mapping.types.isEmpty,
-      let known = EventKind(rawValue: String(decoding: word, as: UTF8.self))
+      let known = EventType(name: String(decoding: word, as: UTF8.self)), known != .erase
     {
       type = known
     } else {
@@ -232,18 +233,19 @@ private struct CSVColumns: ~Copyable {
     event.id = text(.id, reader)
     event.currency = text(.currency, reader)
     event.recommendation = text(.recommendation, reader)
-    var line = ImportedItem(id: item)
+    var amount: Int64 = 1
+    var cost: Double?
     let quantity = text(.quantity, reader)
     if !quantity.isEmpty {
       guard let n = parseWhole(quantity) else { return .badQuantity }
       if n < 1 { return .nonPositiveQuantity }
-      line.quantity = n
+      amount = Int64(n)
     }
     let price = text(.price, reader)
     if !price.isEmpty {
       guard let p = parseNumber(price) else { return .badPrice }
       if p < 0 { return .negativePrice }
-      line.price = p
+      cost = p
     }
     let value = text(.value, reader)
     if !value.isEmpty {
@@ -258,6 +260,7 @@ private struct CSVColumns: ~Copyable {
       event.ordered = t
     }
     log.titles.count(item, text(.title, reader))
+    let line = EventItem(id: item, quantity: amount, price: cost)
     if event.order.isEmpty {
       log.append(event, item: line)
     } else {

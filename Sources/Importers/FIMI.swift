@@ -1,5 +1,6 @@
 // FIMI item set files (fimi.uantwerpen.be): a transaction a line, items apart by spaces. Each line
 // becomes an order of nobody: its id is the line's number, its time one second after the line before.
+import Events
 import Sparse
 
 public func importFIMI(
@@ -32,6 +33,6 @@ public func importFIMI(
     }
     var event = ImportedEvent(type: .purchase, time: time)
     event.order = number.bytes
-    log.append(event, count: places.count) { ImportedItem(id: reader.field(places[$0])) }
+    log.append(event, count: places.count) { EventItem(id: reader.field(places[$0])) }
   }
 }

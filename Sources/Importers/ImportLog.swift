@@ -3,6 +3,7 @@
 //
 // Memory: the events' bytes plus 24 bytes each. The whole log is held because the last row of a
 // file may be its earliest event.
+import Events
 import Sparse
 
 /// Why a row became no event. The names are what the report shows.
@@ -33,44 +34,23 @@ public enum ImportReason: String, CaseIterable, Sendable {
   case notAnItemEvent = "not_an_item_event"
 }
 
-public struct ImportedItem {
-  public var id: UnsafeRawBufferPointer
-  /// At least 1; nil = not said.
-  public var quantity: Int?
-  /// At least 0, finite; nil = not said.
-  public var price: Double?
-
-  public init(id: UnsafeRawBufferPointer, quantity: Int? = nil, price: Double? = nil) {
-    self.id = id
-    self.quantity = quantity
-    self.price = price
-  }
-}
-
 /// One event on its way into the log; absent texts are empty.
 public struct ImportedEvent {
-  static var none: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
-
-  public var type: EventKind
+  public var type: EventType
   public var time: Int64
-  public var id = ImportedEvent.none
-  public var user = ImportedEvent.none
-  public var session = ImportedEvent.none
-  public var order = ImportedEvent.none
-  public var recommendation = ImportedEvent.none
-  public var currency = ImportedEvent.none
+  public var id = UnsafeRawBufferPointer.absent
+  public var user = UnsafeRawBufferPointer.absent
+  public var session = UnsafeRawBufferPointer.absent
+  public var order = UnsafeRawBufferPointer.absent
+  public var recommendation = UnsafeRawBufferPointer.absent
+  public var currency = UnsafeRawBufferPointer.absent
   public var value: Double?
   public var ordered: Int64?
 
-  public init(type: EventKind, time: Int64) {
+  public init(type: EventType, time: Int64) {
     self.type = type
     self.time = time
   }
-}
-
-/// The types of DESIGN §3 that a log can hold.
-public enum EventKind: String, CaseIterable, Sendable {
-  case view, cart, uncart, purchase, refund, like, rating, impression, click
 }
 
 /// A rejected row, for whoever keeps them.
@@ -88,8 +68,9 @@ public struct ImportLog: ~Copyable {
     var count: Int
   }
   private var entries: Vec<Entry>
+  private var lines: Vec<EventItem>
   private var rejectCounts: [Int]
-  private var kindCounts: [Int]
+  private var typeCounts: [Int]
   /// Told of every reject.
   private let onReject: ((ImportReject) throws -> Void)?
 
@@ -106,8 +87,9 @@ public struct ImportLog: ~Copyable {
   public init(onReject: ((ImportReject) throws -> Void)? = nil) {
     arena = ByteWriter(capacity: 1 << 20)
     entries = Vec()
+    lines = Vec()
     rejectCounts = [Int](repeating: 0, count: ImportReason.allCases.count)
-    kindCounts = [Int](repeating: 0, count: EventKind.allCases.count)
+    typeCounts = [Int](repeating: 0, count: EventType.allCases.count)
     self.onReject = onReject
   }
 
@@ -117,8 +99,8 @@ public struct ImportLog: ~Copyable {
   public var rejects: [(reason: ImportReason, count: Int)] {
     zip(ImportReason.allCases, rejectCounts).filter { $0.1 > 0 }.map { ($0.0, $0.1) }
   }
-  public var kinds: [(kind: EventKind, count: Int)] {
-    zip(EventKind.allCases, kindCounts).filter { $0.1 > 0 }.map { ($0.0, $0.1) }
+  public var types: [(type: EventType, count: Int)] {
+    zip(EventType.allCases, typeCounts).filter { $0.1 > 0 }.map { ($0.0, $0.1) }
   }
 
   public mutating func reject(
@@ -130,80 +112,30 @@ public struct ImportLog: ~Copyable {
     try onReject?(ImportReject(reason: reason, line: line, text: text))
   }
 
-  public mutating func append(_ event: ImportedEvent, item: ImportedItem) {
-    begin(event)
-    append(item, isFirst: true)
-    finish(event, items: 1)
+  public mutating func append(_ event: ImportedEvent, item: EventItem) {
+    lines.removeAll()
+    lines.append(item)
+    write(event)
   }
 
   /// `count` items, asked for one after another.
-  public mutating func append(
-    _ event: ImportedEvent, count: Int, item: (Int) -> ImportedItem
-  ) {
-    begin(event)
-    for i in 0..<count { append(item(i), isFirst: i == 0) }
-    finish(event, items: count)
+  public mutating func append(_ event: ImportedEvent, count: Int, item: (Int) -> EventItem) {
+    lines.removeAll()
+    for i in 0..<count { lines.append(item(i)) }
+    write(event)
   }
 
-  private mutating func begin(_ event: ImportedEvent) {
-    entries.append(Entry(time: event.time, start: arena.count, count: 0))
-    arena.append("{")
-    if !event.id.isEmpty {
-      arena.append("\"id\":")
-      arena.append(quoted: event.id)
-      arena.append(",")
-    }
-    arena.append("\"type\":\"")
-    arena.append(text: event.type.rawValue)
-    arena.append("\",\"time\":\"")
-    TimeText.append(event.time, into: &arena)
-    arena.append("\"")
-    field(",\"user\":", event.user)
-    field(",\"session\":", event.session)
-    field(",\"order\":", event.order)
-    if let ordered = event.ordered {
-      arena.append(",\"ordered\":\"")
-      TimeText.append(ordered, into: &arena)
-      arena.append("\"")
-    }
-    field(",\"recommendation\":", event.recommendation)
-    if let value = event.value {
-      arena.append(",\"value\":")
-      arena.append(value)
-    }
-    arena.append(",\"items\":[")
-  }
-
-  private mutating func field(_ name: StaticString, _ value: UnsafeRawBufferPointer) {
-    if value.isEmpty { return }
-    arena.append(name)
-    arena.append(quoted: value)
-  }
-
-  private mutating func append(_ item: ImportedItem, isFirst: Bool) {
-    arena.append(isFirst ? "{\"id\":" : ",{\"id\":")
-    arena.append(quoted: item.id)
-    if let quantity = item.quantity {
-      arena.append(",\"quantity\":")
-      arena.append(quantity)
-    }
-    if let price = item.price {
-      arena.append(",\"price\":")
-      arena.append(price)
-    }
-    arena.append("}")
-  }
-
-  private mutating func finish(_ event: ImportedEvent, items count: Int) {
-    arena.append("]")
-    field(",\"currency\":", event.currency)
-    arena.append("}\n")
-    var entry = entries[entries.count - 1]
-    entry.count = arena.count - entry.start
-    entries[entries.count - 1] = entry
-    items += count
+  private mutating func write(_ event: ImportedEvent) {
+    let start = arena.count
+    appendEvent(
+      to: &arena, type: event.type, time: event.time, id: event.id, user: event.user,
+      session: event.session, order: event.order, items: lines.buffer, currency: event.currency,
+      recommendation: event.recommendation, value: event.value, ordered: event.ordered)
+    arena.append("\n")
+    entries.append(Entry(time: event.time, start: start, count: arena.count - start))
+    items += lines.count
     if event.user.isEmpty { anonymousEvents += 1 }
-    for (i, kind) in EventKind.allCases.enumerated() where kind == event.type { kindCounts[i] += 1 }
+    typeCounts[Int(event.type.rawValue)] += 1
     if let range = timeRange {
       timeRange = min(range.lowerBound, event.time)...max(range.upperBound, event.time)
     } else {

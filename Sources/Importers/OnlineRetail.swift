@@ -11,6 +11,7 @@
 //   the item, for a row is binary. Several cancellations may hit the same purchase; undoing twice
 //   is undoing once.
 // - Times have no zone and are read as UTC.
+import Events
 import Sparse
 
 public enum OnlineRetailRefunds: Sendable {
@@ -55,7 +56,7 @@ public func importOnlineRetail(
       event.order = row.invoice
       event.user = row.customer
       event.currency = OnlineRetailColumns.pounds
-      orders.add(event, ImportedItem(id: row.stockCode, quantity: row.quantity, price: row.price))
+      orders.add(event, EventItem(id: row.stockCode, quantity: Int64(row.quantity), price: row.price))
       log.titles.count(row.stockCode, row.description)
       if !row.customer.isEmpty { purchases.add(row) }
       continue
@@ -100,7 +101,7 @@ public func importOnlineRetail(
     event.ordered = found?.time
     event.currency = OnlineRetailColumns.pounds
     refunded.add(
-      event, ImportedItem(id: purchases.key(c.item), quantity: c.quantity, price: c.price))
+      event, EventItem(id: purchases.key(c.item), quantity: Int64(c.quantity), price: c.price))
   }
   refunded.flush(into: &log)
 }

@@ -1,5 +1,6 @@
 // Rows of one order, gathered into one event. A group is (type, order, time, user, session, ordered):
 // its fields are kept once, its lines as a chain through one flat array, in the order of the rows.
+import Events
 import Sparse
 
 struct OrderGroups: ~Copyable {
@@ -22,7 +23,7 @@ struct OrderGroups: ~Copyable {
   private struct Line: BitwiseCopyable {
     var item: UInt32
     var next: Int32
-    var quantity: Int
+    var quantity: Int64
     var price: Double
   }
   private static let noTime = Int64.min
@@ -41,12 +42,12 @@ struct OrderGroups: ~Copyable {
 
   var count: Int { groups.count }
 
-  mutating func add(_ event: ImportedEvent, _ item: ImportedItem) {
+  mutating func add(_ event: ImportedEvent, _ item: EventItem) {
     let user = texts.intern(event.user).id
     let session = texts.intern(event.session).id
     let order = texts.intern(event.order).id
     let ordered = event.ordered ?? OrderGroups.noTime
-    let type = Int32(EventKind.allCases.firstIndex(of: event.type) ?? 0)
+    let type = Int32(event.type.rawValue)
     var key = (type, order, user, session, event.time, ordered)
     // Six fields without padding between them: 4 x 4 + 2 x 8 bytes.
     let (group, isNew) = withUnsafeBytes(of: &key) { keys.intern($0) }
@@ -61,8 +62,8 @@ struct OrderGroups: ~Copyable {
     let line = Int32(lines.count)
     lines.append(
       Line(
-        item: texts.intern(item.id).id, next: -1, quantity: item.quantity ?? 0,
-        price: item.price ?? .nan))
+        item: texts.intern(item.id).id, next: -1, quantity: item.quantity,
+        price: item.hasPrice ? item.price : .nan))
     var g = groups[Int(group)]
     if g.last >= 0 {
       lines.base[Int(g.last)].next = line
@@ -76,10 +77,9 @@ struct OrderGroups: ~Copyable {
 
   /// Appends the groups to the log, in the order in which they began.
   consuming func flush(into log: inout ImportLog) {
-    let kinds = EventKind.allCases
     for i in 0..<groups.count {
       let g = groups[i]
-      var event = ImportedEvent(type: kinds[Int(g.type)], time: g.time)
+      var event = ImportedEvent(type: EventType(rawValue: UInt8(truncatingIfNeeded: g.type)) ?? .view, time: g.time)
       event.ordered = g.ordered == OrderGroups.noTime ? nil : g.ordered
       event.value = g.value.isNaN ? nil : g.value
       event.order = texts.key(g.order)
@@ -92,8 +92,8 @@ struct OrderGroups: ~Copyable {
       log.append(event, count: Int(g.count)) { _ in
         let line = lines[Int(at)]
         at = line.next
-        return ImportedItem(
-          id: texts.key(line.item), quantity: line.quantity == 0 ? nil : line.quantity,
+        return EventItem(
+          id: texts.key(line.item), quantity: line.quantity,
           price: line.price.isNaN ? nil : line.price)
       }
     }

@@ -1,5 +1,5 @@
 // Times as foreign logs write them, to milliseconds since 1970. Without a zone a time is UTC.
-import Sparse
+import Events
 
 /// How a column of times is written.
 public enum TimeFormat: Sendable, Equatable {
@@ -66,8 +66,14 @@ public enum TimeFormat: Sendable, Equatable {
     }
   }
 
-  /// Milliseconds since 1970, or nil where the text is no such time (or no calendar date).
+  /// Milliseconds since 1970, or nil where the text is no such time, no calendar date, or lies
+  /// outside of what events can say (the years 1970 to 9999).
   public func parse(_ text: UnsafeRawBufferPointer) -> Int64? {
+    guard let time = read(text), EventTime.range.contains(time) else { return nil }
+    return time
+  }
+
+  private func read(_ text: UnsafeRawBufferPointer) -> Int64? {
     switch self {
     case .iso: TimeText.iso(text)
     case .seconds: TimeText.epoch(text, scale: 1000)
@@ -77,13 +83,6 @@ public enum TimeFormat: Sendable, Equatable {
     }
   }
 
-  /// "2026-03-01T10:15:30Z", with milliseconds where there are any.
-  public static func format(_ time: Int64) -> String {
-    var writer = ByteWriter(capacity: 32)
-    TimeText.append(time, into: &writer)
-    return writer.string
-  }
-
   public func parse(_ text: String) -> Int64? {
     var text = text
     return text.withUTF8 { parse(UnsafeRawBufferPointer($0)) }
@@ -91,61 +90,11 @@ public enum TimeFormat: Sendable, Equatable {
 }
 
 enum TimeText {
-  /// "2026-03-01T10:15:30Z", with milliseconds where there are any. Years 0 to 9999.
-  static func append(_ time: Int64, into writer: inout ByteWriter) {
-    var day = Int(time / 86_400_000)
-    var ms = Int(time % 86_400_000)
-    if ms < 0 {
-      day -= 1
-      ms += 86_400_000
-    }
-    // Civil date of a day number (H. Hinnant).
-    let z = day + 719_468
-    let era = (z >= 0 ? z : z - 146_096) / 146_097
-    let dayOfEra = z - era * 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let shifted = (5 * dayOfYear + 2) / 153
-    let date = dayOfYear - (153 * shifted + 2) / 5 + 1
-    let month = shifted < 10 ? shifted + 3 : shifted - 9
-    let year = min(9999, max(0, yearOfEra + era * 400 + (month <= 2 ? 1 : 0)))
-    func put(_ value: Int, _ width: Int) {
-      var divisor = width == 4 ? 1000 : width == 3 ? 100 : 10
-      while divisor > 0 {
-        writer.append(byte: UInt8(truncatingIfNeeded: 48 + value / divisor % 10))
-        divisor /= 10
-      }
-    }
-    put(year, 4)
-    writer.append("-")
-    put(month, 2)
-    writer.append("-")
-    put(date, 2)
-    writer.append("T")
-    put(ms / 3_600_000, 2)
-    writer.append(":")
-    put(ms / 60_000 % 60, 2)
-    writer.append(":")
-    put(ms / 1000 % 60, 2)
-    if ms % 1000 != 0 {
-      writer.append(".")
-      put(ms % 1000, 3)
-    }
-    writer.append("Z")
-  }
-
-  /// Days since 1970 of a civil date (H. Hinnant), or nil where there is no such date.
+  /// Days since 1970 of a civil date, or nil where there is no such date.
   static func days(_ year: Int, _ month: Int, _ day: Int) -> Int? {
     guard (0...9999).contains(year), (1...12).contains(month), day >= 1 else { return nil }
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0
-    let length = [31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]
-    if day > length { return nil }
-    let y = month <= 2 ? year - 1 : year
-    let era = (y >= 0 ? y : y - 399) / 400
-    let yearOfEra = y - era * 400
-    let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
-    return era * 146_097 + dayOfEra - 719_468
+    if day > Int(EventTime.daysIn(month: Int64(month), year: Int64(year))) { return nil }
+    return Int(EventTime.day(year: Int64(year), month: Int64(month), day: Int64(day)))
   }
 
   static func make(

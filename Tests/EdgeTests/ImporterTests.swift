@@ -159,7 +159,7 @@ struct Imported {
     ("iso", "2026-03-01T05:45:30-0430", 1_772_360_130_000),
     ("iso", "2026-03-01 10:15:30.123456 UTC", 1_772_360_130_123),
     ("iso", "2010-12-01 08:26", 1_291_191_960_000),
-    ("iso", "1969-12-31T23:59:59.999Z", -1), ("iso", "2024-02-29", 1_709_164_800_000),
+    ("iso", "2024-02-29", 1_709_164_800_000),
     ("s", "1772360130", 1_772_360_130_000), ("s", "1772360130.123", 1_772_360_130_123),
     ("ms", "1772360130123", 1_772_360_130_123), ("us", "1772360130123456", 1_772_360_130_123),
     ("yyyy-MM-dd HH:mm:ss", "2026-03-01 10:15:30", 1_772_360_130_000),
@@ -173,7 +173,7 @@ struct Imported {
   }
 
   @Test(arguments: [
-    ("iso", ""), ("iso", "2026"), ("iso", "2026-13-01"), ("iso", "2026-02-29"),
+    ("iso", ""), ("iso", "1969-12-31T23:59:59.999Z"), ("s", "-1"), ("iso", "2026"), ("iso", "2026-13-01"), ("iso", "2026-02-29"),
     ("iso", "2026-03-01T25:00:00Z"), ("iso", "2026-03-01T10:15:30.Z"), ("iso", "2026-03-01T10:15:30Zx"),
     ("iso", "2026-03-01T10:15:30+2"), ("iso", "+2026-03-01"), ("s", "-"), ("s", "1e9"),
     ("s", "12345678901234567890"), ("ms", "99999999999999999999999"), ("ms", "12a"),
@@ -186,17 +186,13 @@ struct Imported {
   @Test(arguments: ["", "HH:mm", "yyyy-MM", "yyyy-MM-dd QQ", "yyy-MM-dd", "MMM d yyyy"])
   func refusesPatterns(pattern: String) { #expect(TimeFormat(pattern) == nil) }
 
-  /// Every day of four centuries, against Foundation's calendar.
-  @Test func formatAndParseAreInverse() {
-    var day: Int64 = -141_427  // 1582-10-15
-    while day < 150_000 {
-      let time = day * 86_400_000 + 12_345_678
-      #expect(TimeFormat.iso.parse(TimeFormat.format(time)) == time)
-      if day % 97 == 0 {
-        let date = Date(timeIntervalSince1970: Double(day) * 86_400)
-        #expect(TimeFormat.format(day * 86_400_000) == date.formatted(.iso8601))
-      }
-      day += 1
+  /// Against Foundation's calendar, to the end of what events can say.
+  @Test func readsEveryDay() {
+    var day: Int64 = 0
+    while day < 2_932_896 {
+      let date = Date(timeIntervalSince1970: Double(day) * 86_400)
+      #expect(TimeFormat.iso.parse(date.formatted(.iso8601)) == day * 86_400_000)
+      day += 367
     }
   }
 }
@@ -224,8 +220,8 @@ struct Imported {
     }
     #expect(
       read.lines == [
-        #"{"type":"purchase","time":"2010-12-01T08:20:00Z","user":"c2","order":"i2","items":[{"id":"a","quantity":1,"price":1.5}],"currency":"EUR"}"#,
-        #"{"type":"purchase","time":"2010-12-01T08:26:00Z","user":"c1","order":"i1","items":[{"id":"a","quantity":2,"price":1.5},{"id":"b","quantity":1,"price":2}],"currency":"EUR"}"#,
+        #"{"type":"purchase","time":"2010-12-01T08:20:00.000Z","user":"c2","order":"i2","items":[{"id":"a","price":1.5}],"currency":"EUR"}"#,
+        #"{"type":"purchase","time":"2010-12-01T08:26:00.000Z","user":"c1","order":"i1","items":[{"id":"a","quantity":2,"price":1.5},{"id":"b","price":2}],"currency":"EUR"}"#,
       ])
     #expect(read.titles == ["a": "Apple", "b": "Bread"])
     #expect(read.rejects.isEmpty)
@@ -305,7 +301,7 @@ struct Imported {
     }
     #expect(
       read.lines == [
-        #"{"type":"rating","time":"1997-12-04T15:55:49Z","user":"196","value":3,"items":[{"id":"242"}]}"#
+        #"{"type":"rating","time":"1997-12-04T15:55:49.000Z","user":"196","items":[{"id":"242"}],"value":3}"#
       ])
   }
 
@@ -315,9 +311,9 @@ struct Imported {
     }
     #expect(
       read.lines == [
-        #"{"type":"purchase","time":"1970-01-01T00:00:00Z","order":"1","items":[{"id":"1"},{"id":"2"},{"id":"3"}]}"#,
-        #"{"type":"purchase","time":"1970-01-01T00:00:02Z","order":"3","items":[{"id":"7"}]}"#,
-        #"{"type":"purchase","time":"1970-01-01T00:00:04Z","order":"5","items":[{"id":"9"},{"id":"1"}]}"#,
+        #"{"type":"purchase","time":"1970-01-01T00:00:00.000Z","order":"1","items":[{"id":"1"},{"id":"2"},{"id":"3"}]}"#,
+        #"{"type":"purchase","time":"1970-01-01T00:00:02.000Z","order":"3","items":[{"id":"7"}]}"#,
+        #"{"type":"purchase","time":"1970-01-01T00:00:04.000Z","order":"5","items":[{"id":"9"},{"id":"1"}]}"#,
       ])
     #expect(read.rejects == ["missing_item": 1])
   }
@@ -363,13 +359,13 @@ struct Imported {
     let read = try Self.read(Self.log)
     #expect(
       read.lines == [
-        #"{"type":"purchase","time":"2010-12-01T08:26:00Z","user":"17850","order":"1","items":[{"id":"A","quantity":6,"price":2.5},{"id":"B","quantity":1,"price":1}],"currency":"GBP"}"#,
-        #"{"type":"purchase","time":"2010-12-01T08:27:00Z","user":"17850","order":"1","items":[{"id":"C","quantity":1,"price":1}],"currency":"GBP"}"#,
-        #"{"type":"purchase","time":"2010-12-02T08:26:00Z","user":"17850","order":"2","items":[{"id":"A","quantity":6,"price":2.5}],"currency":"GBP"}"#,
+        #"{"type":"purchase","time":"2010-12-01T08:26:00.000Z","user":"17850","order":"1","items":[{"id":"A","quantity":6,"price":2.5},{"id":"B","price":1}],"currency":"GBP"}"#,
+        #"{"type":"purchase","time":"2010-12-01T08:27:00.000Z","user":"17850","order":"1","items":[{"id":"C","price":1}],"currency":"GBP"}"#,
+        #"{"type":"purchase","time":"2010-12-02T08:26:00.000Z","user":"17850","order":"2","items":[{"id":"A","quantity":6,"price":2.5}],"currency":"GBP"}"#,
         // At the minute of order 2: the latest strictly earlier purchase is order 1's.
-        #"{"id":"C5","type":"refund","time":"2010-12-02T08:26:00Z","user":"17850","order":"1","ordered":"2010-12-01T08:26:00Z","items":[{"id":"A","quantity":2,"price":2.5}],"currency":"GBP"}"#,
-        #"{"type":"purchase","time":"2010-12-02T09:00:00Z","order":"3","items":[{"id":"A","quantity":6,"price":2.5}],"currency":"GBP"}"#,
-        #"{"id":"C4","type":"refund","time":"2010-12-03T08:26:00Z","user":"17850","order":"2","ordered":"2010-12-02T08:26:00Z","items":[{"id":"A","quantity":2,"price":2.5}],"currency":"GBP"}"#,
+        #"{"id":"C5","type":"refund","time":"2010-12-02T08:26:00.000Z","user":"17850","order":"1","items":[{"id":"A","quantity":2,"price":2.5}],"currency":"GBP","ordered":"2010-12-01T08:26:00.000Z"}"#,
+        #"{"type":"purchase","time":"2010-12-02T09:00:00.000Z","order":"3","items":[{"id":"A","quantity":6,"price":2.5}],"currency":"GBP"}"#,
+        #"{"id":"C4","type":"refund","time":"2010-12-03T08:26:00.000Z","user":"17850","order":"2","items":[{"id":"A","quantity":2,"price":2.5}],"currency":"GBP","ordered":"2010-12-02T08:26:00.000Z"}"#,
       ])
     #expect(
       read.rejects == [
@@ -383,7 +379,7 @@ struct Imported {
     let kept = try Self.read(Self.log, .matchedOrKept)
     #expect(
       kept.lines.contains(
-        #"{"id":"C6","type":"refund","time":"2010-12-03T08:26:00Z","user":"17850","order":"C6","items":[{"id":"D","quantity":2,"price":2.5}],"currency":"GBP"}"#
+        #"{"id":"C6","type":"refund","time":"2010-12-03T08:26:00.000Z","user":"17850","order":"C6","items":[{"id":"D","quantity":2,"price":2.5}],"currency":"GBP"}"#
       ))
     let without = try Self.read(Self.log, .leftOut)
     #expect(!without.lines.contains { $0.contains("refund") })

@@ -1,5 +1,6 @@
 // `affinityd import FORMAT FILE`: a foreign log as JSON lines, sorted by time.
 import ArgumentParser
+import Events
 import Importers
 import Sparse
 
@@ -138,9 +139,9 @@ struct ImportCommand: ParsableCommand {
     mapping.timeFormat = format
     for part in types.flatMap({ $0.split(separator: ",") }) {
       guard let equals = part.lastIndex(of: "="),
-        let kind = EventKind(rawValue: String(part[part.index(after: equals)...]))
+        let kind = EventType(name: String(part[part.index(after: equals)...])), kind != .erase
       else {
-        let known = EventKind.allCases.map(\.rawValue).joined(separator: ", ")
+        let known = EventType.allCases.filter { $0 != .erase }.map(\.name).joined(separator: ", ")
         throw CommandFailure.usage("--types \(part): WORD=TYPE; there are \(known)")
       }
       mapping.types[String(part[..<equals])] = kind
@@ -173,11 +174,11 @@ struct ImportCommand: ParsableCommand {
         text.append(Int(range.upperBound))
       }
       text.append(",\"types\":{")
-      for (i, kind) in log.kinds.enumerated() {
+      for (i, entry) in log.types.enumerated() {
         if i > 0 { text.append(",") }
-        text.append(quoted: kind.kind.rawValue)
+        text.append(quoted: entry.type.name)
         text.append(":")
-        text.append(kind.count)
+        text.append(entry.count)
       }
       text.append("},\"rejected\":{")
       for (i, reject) in log.rejects.enumerated() {
@@ -191,12 +192,12 @@ struct ImportCommand: ParsableCommand {
       return
     }
     var lines = ["\(grouped(log.rows)) rows: \(grouped(log.eventCount)) events with \(grouped(log.items)) items"]
-    for kind in log.kinds { lines.append("  \(pad(kind.count)) \(kind.kind.rawValue)") }
+    for entry in log.types { lines.append("  \(pad(entry.count)) \(entry.type.name)") }
     if log.anonymousEvents > 0 {
       lines.append("  \(pad(log.anonymousEvents)) of them without a user")
     }
     if let range = log.timeRange {
-      lines.append("  from \(TimeFormat.format(range.lowerBound)) to \(TimeFormat.format(range.upperBound))")
+      lines.append("  from \(EventTime.string(range.lowerBound)) to \(EventTime.string(range.upperBound))")
     }
     lines.append("\(grouped(log.rejectCount)) rows rejected")
     for reject in log.rejects { lines.append("  \(pad(reject.count)) \(reject.reason.rawValue)") }
