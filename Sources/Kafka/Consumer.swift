@@ -12,12 +12,16 @@
 
 import CRdKafka
 import Glibc
+import Synchronization
 
 public final class Consumer {
   /// The topics this consumer knows; everything names them by their index here.
   public let topics: [String]
   /// Records that were not handed out: below the position, or of a partition we do not have.
   public internal(set) var ignoredRecords = 0
+
+  /// Ends a waiting `poll`, from any thread.
+  public let waker: Waker
 
   let client: OpaquePointer
   let state: ClientState
@@ -98,6 +102,7 @@ public final class Consumer {
     }
     topicHandles = handles
     state.queue = queue
+    waker = Waker(queue)
   }
 
   deinit { if isOpen { _ = close(deadlineMilliseconds: 5000) } }
@@ -120,12 +125,16 @@ public final class Consumer {
     // librdkafka waits for a full batch until its timeout; so: what is there, or else one with a
     // wait and then what came with it.
     var count = max(0, rd_kafka_consume_batch_queue(queue, 0, raw, maxMessages))
-    if count == 0 && timeoutMilliseconds > 0 && state.events.isEmpty && state.rebalances.isEmpty {
+    let woken = waker.take()
+    if count == 0 && timeoutMilliseconds > 0 && !woken && state.events.isEmpty
+      && state.rebalances.isEmpty
+    {
       let wait = Int32(clamping: timeoutMilliseconds)
       count = max(0, rd_kafka_consume_batch_queue(queue, wait, raw, 1))
       if count == 1 && maxMessages > 1 {
         count += max(0, rd_kafka_consume_batch_queue(queue, 0, raw + 1, maxMessages - 1))
       }
+      _ = waker.take()
     }
     let batch = collect(raw, count)
     // Nothing of the old assignment is in the owner's hands: no need to wait for the next poll.
@@ -260,6 +269,7 @@ public final class Consumer {
     let unanswered = !state.rebalances.isEmpty
     let batchesOut = state.batchesOut.load(ordering: .acquiring) > 0
     state.queue = nil
+    waker.retire()
     state.closing.store(true, ordering: .sequentiallyConsistent)
     let handles = Handles(
       client: client, queues: [queue, commitQueue], topics: topicHandles, state: state)
@@ -279,6 +289,28 @@ public final class Consumer {
     _ = Unmanaged.passRetained(state)
     return .abandoned
   }
+}
+
+/// Lets another thread end a `poll` that waits (or the next one, if none does): for shutdown, or when
+/// a model is ready. Does nothing once the consumer is closed.
+public final class Waker: Sendable {
+  private struct Queue: @unchecked Sendable { var pointer: OpaquePointer? }
+  private let queue: Mutex<Queue>
+
+  init(_ queue: OpaquePointer) { self.queue = Mutex(Queue(pointer: queue)) }
+
+  /// The first look of a poll, which does not wait, would otherwise swallow librdkafka's own mark.
+  private let isWoken = Atomic<Bool>(false)
+
+  public func wake() {
+    isWoken.store(true, ordering: .sequentiallyConsistent)
+    queue.withLock { if let pointer = $0.pointer { rd_kafka_queue_yield(pointer) } }
+  }
+
+  /// Whether somebody has woken us since the last question.
+  func take() -> Bool { isWoken.exchange(false, ordering: .sequentiallyConsistent) }
+
+  func retire() { queue.withLock { $0.pointer = nil } }
 }
 
 /// What a closing thread needs. The owner has let go of all of it.

@@ -47,6 +47,13 @@ public enum KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
     public var message: String
     public var remedy: Remedy
 
+    public init(code: Int32, name: String, message: String, remedy: Remedy) {
+      self.code = code
+      self.name = name
+      self.message = message
+      self.remedy = remedy
+    }
+
     init(_ error: rd_kafka_resp_err_t, message: String? = nil, remedy: Remedy? = nil) {
       code = error.rawValue
       name = String(cString: rd_kafka_err2name(error))
@@ -55,9 +62,13 @@ public enum KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
     }
   }
 
-  public var isRetriable: Bool { if case .failure(let f) = self { f.remedy == .retry } else { isTimeout } }
+  public var isRetriable: Bool {
+    if case .failure(let f) = self { f.remedy == .retry } else { isTimeout }
+  }
   public var isFatal: Bool { if case .failure(let f) = self { f.remedy == .fatal } else { false } }
-  public var isDenied: Bool { if case .failure(let f) = self { f.remedy == .denied } else { false } }
+  public var isDenied: Bool {
+    if case .failure(let f) = self { f.remedy == .denied } else { false }
+  }
   public var isTimeout: Bool { if case .timedOut = self { true } else { false } }
   /// Whether this is a mistake in the settings (the supervisor should not start us again with them).
   public var isSettings: Bool {

@@ -13,7 +13,8 @@ public struct MessageView: @unchecked Sendable {
   public let topic: Int32
   public let partition: Int32
 
-  @inlinable init(message: UnsafeMutablePointer<rd_kafka_message_t>, topic: Int32, partition: Int32) {
+  @inlinable init(message: UnsafeMutablePointer<rd_kafka_message_t>, topic: Int32, partition: Int32)
+  {
     self.message = message
     self.topic = topic
     self.partition = partition

@@ -33,11 +33,21 @@ public struct DeliveryReport: Sendable {
   /// Where it was stored; -1 where that is unknown (an error, or a retry found it stored).
   public let offset: Int64
   public let partition: Int32
-  let code: rd_kafka_resp_err_t
+  /// librdkafka's code, 0 when delivered.
+  public let code: Int32
 
-  @inline(__always) public var isDelivered: Bool { code.rawValue == 0 }
+  public init(opaque: UInt64, partition: Int32, offset: Int64, code: Int32 = 0) {
+    self.opaque = opaque
+    self.offset = offset
+    self.partition = partition
+    self.code = code
+  }
+
+  @inlinable public var isDelivered: Bool { code == 0 }
   /// nil when the message is stored as `acks=all` has it.
-  public var failure: KafkaError.Failure? { isDelivered ? nil : KafkaError.Failure(code) }
+  public var failure: KafkaError.Failure? {
+    isDelivered ? nil : KafkaError.Failure(rd_kafka_resp_err_t(code))
+  }
 }
 
 /// Headers made once and given to many messages.
@@ -68,7 +78,8 @@ public final class PreparedHeaders: @unchecked Sendable {
 }
 
 /// Something to point at where there are no bytes, since a null pointer means a null value.
-nonisolated(unsafe) let emptyBytes = UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1))
+nonisolated(unsafe) let emptyBytes = UnsafeRawPointer(
+  UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1))
 
 public final class Producer: @unchecked Sendable {
   /// Messages accepted and reports seen, since the start.
@@ -280,8 +291,9 @@ public final class Producer: @unchecked Sendable {
           reports.append(
             DeliveryReport(
               opaque: UInt64(UInt(bitPattern: message.pointee._private)),
+              partition: message.pointee.partition,
               offset: message.pointee.offset < 0 ? -1 : message.pointee.offset,
-              partition: message.pointee.partition, code: message.pointee.err))
+              code: message.pointee.err.rawValue))
         }
         total += reports.count
         reports.withUnsafeBufferPointer(onReports)

@@ -147,7 +147,8 @@ public enum Settings {
         continue
       } else if let lock = locked[name], !lock.accepted.contains(value) {
         errors.append(
-          .deniedProperty(name: name, required: lock.accepted.first ?? "unset", reason: lock.reason))
+          .deniedProperty(name: name, required: lock.accepted.first ?? "unset", reason: lock.reason)
+        )
       } else if let error = set(name, value, in: conf) {
         errors.append(error)
       }
@@ -187,7 +188,9 @@ public enum Settings {
     case RD_KAFKA_CONF_UNKNOWN:
       return .unknownProperty(name: name, suggestion: nearest(to: name))
     default:
-      if isSecret(name) { return .invalidProperty(name: name, message: "the value is not accepted") }
+      if isSecret(name) {
+        return .invalidProperty(name: name, message: "the value is not accepted")
+      }
       let allowed = catalogue[name]?.range ?? ""
       return .invalidProperty(
         name: name,

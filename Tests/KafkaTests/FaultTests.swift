@@ -327,6 +327,28 @@ import Testing
     #expect(consumer.close(deadlineMilliseconds: 0) == .closed)
   }
 
+  @Test func aWaitingPollCanBeWoken() throws {
+    let cluster = try MockCluster()
+    try cluster.createTopic("t", partitions: 1)
+    let consumer = try Consumer(config: settings(cluster), topics: ["t"])
+    try consumer.assign(fromBeginning(1))
+    _ = try consumer.poll(maxMessages: 1, timeoutMilliseconds: 500) { _ in }
+    let waker = consumer.waker
+    waker.wake()  // before: the next poll does not wait
+    let start = now()
+    _ = try consumer.poll(maxMessages: 1, timeoutMilliseconds: 30_000) { _ in }
+    let thread = Task.detached {
+      try await Task.sleep(nanoseconds: 100_000_000)
+      waker.wake()
+    }
+    _ = try consumer.poll(maxMessages: 1, timeoutMilliseconds: 30_000) { _ in }
+    // Either poll would have waited 30 s.
+    #expect(now() - start < 25)
+    thread.cancel()
+    #expect(consumer.close(deadlineMilliseconds: 5000) == .closed)
+    waker.wake()
+  }
+
   @Test func logAndStatisticsReachTheObserver() throws {
     let lines = Mutex<[LogLine]>([])
     let statistics = Mutex<String>("")

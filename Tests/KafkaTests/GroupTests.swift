@@ -27,9 +27,13 @@ import Testing
     let member = first.membership
     #expect(member?.memberID.isEmpty == false)
     #expect(member?.generation ?? -1 >= 0)
-    // One by waiting, the other in passing.
     let left = TopicPartition(topic: 0, partition: 0)
     let right = TopicPartition(topic: 0, partition: 1)
+    // A restart of one partition inside the group leaves the other where it is.
+    try first.restart([PartitionStart(left, .at(90))])
+    #expect(first.assignment.map(\.offset) == [90, 100])
+    #expect(try first.read(10).map(\.text) == (90..<100).map { "0:\($0)" })
+    // One by waiting, the other in passing.
     try first.commit([PartitionOffset(left, offset: 60)])
     var answers: [PartitionOffset] = []
     try first.commit([PartitionOffset(right, offset: 40)]) { offsets, result in
