@@ -71,7 +71,7 @@ let package = Package(
     .testTarget(
       name: "EventsTests", dependencies: ["Events", "Sparse", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "RecommenderTests", dependencies: ["Recommender", "Sparse", "TestSupport"],
+      name: "RecommenderTests", dependencies: ["Recommender", "Sparse", "CKernels", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "EngineTests",

@@ -35,7 +35,9 @@ private func mineBench(_ baskets: Baskets, _ minimum: Int, _ repeats: Int) {
     writing.append(written - mined)
     if mining.count == repeats {
       var sum: UInt64 = 0
-      for i in 0..<flat.counts.count { sum = sum &* 31 &+ UInt64(flat.counts[i]) &+ UInt64(flat.starts[i]) }
+      for i in 0..<flat.counts.count {
+        sum = sum &* 31 &+ UInt64(flat.counts[i]) &+ UInt64(flat.starts[i])
+      }
       print("itemsets \(itemsets.count) \(itemsets.countsByLength().dropFirst()) checksum \(sum)")
     }
   }

@@ -1,6 +1,6 @@
 // Bit kernels of the itemset miner: what Swift cannot say without fixing the processor at build
 // time (popcount, pext, AVX-512 vector popcount). Each is compiled for several x86-64 levels and
-// chosen when the program starts; elsewhere plain C is used. Recommender/AssociationRules/
+// chosen when the program starts; elsewhere plain C is used. 
 // BitKernels.swift holds the Swift twins that the tests compare them with.
 #pragma once
 #include <stddef.h>

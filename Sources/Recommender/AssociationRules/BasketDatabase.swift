@@ -80,7 +80,9 @@ struct BasketDatabase: ~Copyable {
   }
 
   /// Keeps frequent items of baskets with at least two of them, then lays them out.
-  private mutating func filter(_ source: Baskets, _ rankOf: borrowing Vec<UInt32>, _ wanted: Layout?) {
+  private mutating func filter(
+    _ source: Baskets, _ rankOf: borrowing Vec<UInt32>, _ wanted: Layout?
+  ) {
     let limit = itemCount
     var keptOffsets = Vec<UInt32>(capacity: baskets + 1)
     keptOffsets.append(0)
@@ -151,7 +153,9 @@ struct BasketDatabase: ~Copyable {
     return Double(count) * (2 + 3 * Double(chunks)) + Double(chunks) * 150
   }
 
-  private mutating func layOutColumns(_ offsets: borrowing Vec<UInt32>, _ ranks: borrowing Vec<UInt32>) {
+  private mutating func layOutColumns(
+    _ offsets: borrowing Vec<UInt32>, _ ranks: borrowing Vec<UInt32>
+  ) {
     columns = Vec(repeating: 0, count: max(1, itemCount * columnWords))
     // 64 baskets at a time: a word per item collects bits in cache, then goes to its column.
     let block = Vec<UInt64>(repeating: 0, count: itemCount)

@@ -82,7 +82,8 @@ private func mine(
   let searches = UnsafeMutablePointer<ItemsetSearch>.allocate(capacity: parts)
   for part in 0..<parts {
     (searches + part).initialize(
-      to: ItemsetSearch(items: items, minimum: database.minimumCount, maxLength: maxLength, limit: limit))
+      to: ItemsetSearch(
+        items: items, minimum: database.minimumCount, maxLength: maxLength, limit: limit))
   }
   defer {
     searches.deinitialize(count: parts)
@@ -127,9 +128,12 @@ private func mine(
     let end =
       block + 1 < searches[part].blockStarts.count
       ? searches[part].blockStarts[block + 1] : searches[part].depths.count
-    depths.append(contentsOf: UnsafeBufferPointer(rebasing: searches[part].depths.buffer[start..<end]))
-    ranks.append(contentsOf: UnsafeBufferPointer(rebasing: searches[part].ranks.buffer[start..<end]))
-    counts.append(contentsOf: UnsafeBufferPointer(rebasing: searches[part].counts.buffer[start..<end]))
+    depths.append(
+      contentsOf: UnsafeBufferPointer(rebasing: searches[part].depths.buffer[start..<end]))
+    ranks.append(
+      contentsOf: UnsafeBufferPointer(rebasing: searches[part].ranks.buffer[start..<end]))
+    counts.append(
+      contentsOf: UnsafeBufferPointer(rebasing: searches[part].counts.buffer[start..<end]))
   }
   return true
 }
@@ -180,7 +184,9 @@ struct ItemsetSearch: ~Copyable {
     let found = findPartners(of: first, in: database)
     if found == 0 { return }
     if maxLength == 2 || found == 1 {
-      for k in stride(from: found - 1, through: 0, by: -1) { emit(2, partners[k], partnerCounts[k]) }
+      for k in stride(from: found - 1, through: 0, by: -1) {
+        emit(2, partners[k], partnerCounts[k])
+      }
       return
     }
     let words = project(first: first, partners: found, of: database)

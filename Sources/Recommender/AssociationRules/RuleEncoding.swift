@@ -77,6 +77,7 @@ public struct RuleChanges: Sendable, Equatable {
   public var changed: [Int] = []
   /// Groups of the old set whose antecedent has no rules in the new one, rising.
   public var gone: [Int] = []
+  public init() {}
 }
 
 extension RuleSet {

@@ -58,7 +58,7 @@ public func makeRules(
 }
 
 /// The least k in 1...of for which k / of, as a double, is at least `confidence`; .max: none.
-func leastCount(reaching confidence: Double, of total: Int) -> UInt32 {
+package func leastCount(reaching confidence: Double, of total: Int) -> UInt32 {
   let exact = confidence * Double(total)
   if !(exact < Double(total) + 1) { return .max }
   var k = max(1, Int(exact) - 1)

@@ -51,7 +51,9 @@ struct RuleSplits: ~Copyable {
   @inline(__always) func number(_ level: Int) -> Int { numbers[level] }
 
   /// The number of the itemset's first rule.
-  @inline(__always) func start(_ node: Int, _ level: Int, _ lattice: borrowing ItemsetLattice) -> Int {
+  @inline(__always) func start(_ node: Int, _ level: Int, _ lattice: borrowing ItemsetLattice)
+    -> Int
+  {
     starts[level] &+ (node &- lattice.levelStarts[level]) &* numbers[level]
   }
 
