@@ -9,7 +9,8 @@ struct Affinityd: ParsableCommand {
     commandName: "affinityd",
     abstract: "Turns a shop's event log into recommendations, all the time.",
     subcommands: [
-      SimulateCommand.self, ImportCommand.self, ReplayCommand.self,
+      SimulateCommand.self, ImportCommand.self, ReplayCommand.self, BrokerCommand.self,
+      ProduceCommand.self,
     ])
 }
 

@@ -8,7 +8,7 @@ public final class ReopenableFile: Sendable {
   private let descriptor: Mutex<Int32>
   private let droppedLines = Atomic<Int>(0)
 
-  /// "-" is standard output.
+  /// "-" is standard output, "stderr" standard error.
   public init(path: String) throws(FileError) {
     self.path = path
     descriptor = Mutex(try ReopenableFile.open(path))
@@ -16,6 +16,7 @@ public final class ReopenableFile: Sendable {
 
   private static func open(_ path: String) throws(FileError) -> Int32 {
     if path == "-" { return 1 }
+    if path == "stderr" { return 2 }
     let fresh = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
     if fresh < 0 { throw FileError(path: path, action: "open", code: errno) }
     return fresh
@@ -44,7 +45,7 @@ public final class ReopenableFile: Sendable {
 
   /// Opens the path anew; the old file stays in use where that fails.
   public func reopen() {
-    guard path != "-", let fresh = try? ReopenableFile.open(path) else { return }
+    guard path != "-", path != "stderr", let fresh = try? ReopenableFile.open(path) else { return }
     descriptor.withLock { current in
       close(current)
       current = fresh

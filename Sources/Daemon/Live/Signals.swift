@@ -20,6 +20,6 @@ public enum Signals {
 
   /// Asks for the end as SIGTERM does (the demo's clock, tests).
   public static func requestStop() { stops.wrappingAdd(1, ordering: .relaxed) }
-  static var isStopRequested: Bool { stops.load(ordering: .relaxed) > 0 }
+  public static var isStopRequested: Bool { stops.load(ordering: .relaxed) > 0 }
   static var reloadCount: Int { reloads.load(ordering: .relaxed) }
 }

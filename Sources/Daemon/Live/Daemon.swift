@@ -1,0 +1,525 @@
+// The live loop. One thread owns consumer, engine and publisher; models are made on another.
+//
+// Rules of the loop:
+//  - A batch is decoded, applied and its lists published before the next poll; where the producer's queue
+//    is full nothing further is applied, partitions are paused and polled so that the group stays.
+//  - Until there are snapshots every start reads the log from its beginning. Records below the group's
+//    committed offset change rows and make no list; from there on lists are published.
+//  - The first model waits until every partition has been read to its end once; then the timer decides.
+//  - Offsets are committed at a cut: waiting lists are made, and once everything published up to there is
+//    acknowledged, the positions of the cut go to the group.
+//  - A model's record is published before the first list made with it; its other messages follow in
+//    portions, lists first.
+import Dispatch
+import Engine
+import Events
+import Glibc
+import Histogram
+import Kafka
+import Logging
+import Recommender
+import Sparse
+
+/// Why the daemon ended other than by request, with a status for supervisors (sysexits).
+public struct DaemonFailure: Error, CustomStringConvertible {
+  public var description: String
+  public var status: Int32
+  static func tryAgain(_ text: String) -> DaemonFailure {
+    DaemonFailure(description: text, status: 75)
+  }
+}
+
+public final class Daemon {
+  let options: DaemonOptions
+  let log: Logger
+  private var engine: Engine
+  private let worker: ModelWorker
+  private let consumer: Consumer
+  private let publisher: Publisher
+  private let metrics: MetricsLog
+  private let batch: EventBatch
+  private var outputs = Outputs()
+
+  /// Per events partition: below it, records are replayed silently.
+  private var committed: [Int32: Int64] = [:]
+  private var atEnd = Set<TopicPartition>()
+  private var isCaughtUp = false
+  private var paused: [TopicPartition] = []
+
+  /// Messages of models not yet published: neighbours, rules, popularity.
+  private var backlog: [(built: BuiltModel, next: Int)] = []
+  private var nextTick: Int64 = 0
+  private var sealedPositions: [[Int64]] = []
+  private var nextCommit: Int64 = 0
+  private var cut: [PartitionOffset] = []
+  private var commitsFailed = 0
+  var counters = LiveCounters()
+  /// Set before stopping, for the demo: told every line of the metrics log.
+  private let decodeLimitBytes = 8 << 20
+
+  public init(
+    _ options: DaemonOptions, log: Logger, metrics: ReopenableFile, clientLog: ClientLog
+  ) throws {
+    self.options = options
+    self.log = log
+    let observer = ClientObserver(log: { clientLog.take($0) })
+    var consumerConfig = options.kafka
+    consumerConfig["enable.partition.eof"] = "true"
+    do throws(KafkaError) {
+      consumer = try Consumer(
+        config: consumerConfig, topics: [options.topics.events, options.topics.catalogue],
+        observer: observer)
+      publisher = try Publisher(options, observer: observer)
+    } catch {
+      throw DaemonFailure(description: "\(error)", status: error.isSettings ? 78 : 75)
+    }
+    let sequence: Int
+    do throws(KafkaError) {
+      try publisher.requireTopics(timeoutMilliseconds: Int(options.topicTimeout))
+      sequence = try LastModel.sequence(options, observer: observer)
+    } catch {
+      throw DaemonFailure.tryAgain("\(error)")
+    }
+    engine = Engine(options.engine, topics: [options.topics.events, options.topics.catalogue])
+    worker = ModelWorker(options.engine, after: sequence, threads: options.engine.threads)
+    batch = EventBatch(limits: options.limits)
+    self.metrics = MetricsLog(metrics, interval: options.metricsInterval)
+    if sequence > 0 { log.info("models so far: \(sequence)") }
+  }
+
+  // MARK: running
+
+  /// Runs until a stop is asked for. Returns after the drain.
+  public func run() throws {
+    do throws(KafkaError) {
+      try consumer.subscribe(
+        timeoutMilliseconds: Int(options.topicTimeout),
+        RebalanceHandler(
+          assigned: { [self] in assigned($0) }, revoked: { [self] in revoked($0, lost: $1) }))
+    } catch {
+      throw DaemonFailure.tryAgain("\(error)")
+    }
+    log.info("reading \(options.topics.events) as group \(options.kafka["group.id"] ?? "")")
+    let start = Process.monotonic
+    nextCommit = start + options.commitInterval * 1_000_000
+    var reloads = Signals.reloadCount
+    while !Signals.isStopRequested {
+      try turn()
+      if Signals.reloadCount != reloads {
+        reloads = Signals.reloadCount
+        metrics.file.reopen()
+        LogFile.reopenAll()
+        log.info("log files opened anew")
+      }
+    }
+    try drain()
+  }
+
+  /// One turn of the loop.
+  private func turn() throws {
+    let isBusy = try take()
+    try releaseDue()
+    try handOver()
+    try advanceModels()
+    try publishBacklog()
+    try commitIfDue()
+    try serve(wait: 0)
+    emitMetrics()
+    if isBusy { counters.turns += 1 }
+  }
+
+  /// How long a poll may wait: until the next list is due, at most 100 ms; not at all while there is
+  /// something to publish.
+  private var patience: Int {
+    if !backlog.isEmpty || engine.renewalCount > 0 || worker.outstanding > 0 { return 1 }
+    var wait: Int64 = 100
+    if let due = engine.nextDeadline { wait = min(wait, max(0, due - now() / 1_000_000)) }
+    return Int(wait)
+  }
+
+  private func now() -> Int64 { Process.monotonic }
+
+  // MARK: taking records
+
+  /// Polls once and applies what came. Returns whether anything did.
+  private func take() throws -> Bool {
+    let polled: Batch
+    do throws(KafkaError) {
+      polled = try consumer.poll(
+        maxMessages: options.pollRecords, timeoutMilliseconds: patience)
+    } catch {
+      if error.isRetriable {
+        log.warning("poll: \(error)")
+        return false
+      }
+      throw DaemonFailure.tryAgain("\(error)")
+    }
+    for event in polled.events { try handle(event) }
+    if polled.count == 0 { return false }
+    let receivedAt = now()
+    var from = 0
+    while from < polled.count { from = try takePart(polled, from: from, receivedAt: receivedAt) }
+    counters.records += polled.count
+    counters.bytes += polled.bytes
+    return true
+  }
+
+  /// Decodes records from `from` on, up to a few megabytes, then applies them.
+  private func takePart(_ polled: borrowing Batch, from: Int, receivedAt: Int64) throws -> Int {
+    batch.reset()
+    var end = from
+    var bytes = 0
+    let messages = polled.messages
+    while end < messages.count && bytes < decodeLimitBytes {
+      let message = messages[end]
+      if message.topic == 0 {
+        let value = message.value ?? UnsafeRawBufferPointer(start: nil, count: 0)
+        batch.append(value: value, contentType: message.header("content-type") ?? nil)
+        bytes += value.count
+      } else {
+        batch.append(value: UnsafeRawBufferPointer(start: nil, count: 0))
+      }
+      end += 1
+    }
+    let clock = receivedAt / 1_000_000
+    for i in from..<end {
+      let message = messages[i]
+      let position = LogPosition(
+        topic: UInt16(message.topic), partition: message.partition, offset: message.offset,
+        timestamp: message.timestamp ?? -1)
+      if message.topic != 0 {
+        try takeCatalogue(message, position)
+        continue
+      }
+      guard let event = batch.event(at: i - from) else {
+        try takeOther(message, i - from, position)
+        continue
+      }
+      if event.isFuture(
+        recordTimestamp: position.timestamp, tolerance: options.engine.futureTolerance)
+      {
+        try reject(
+          message, position,
+          Rejection.future(
+            event, recordTimestamp: position.timestamp,
+            tolerance: options.engine.futureTolerance))
+        continue
+      }
+      engine.isSilent = position.offset < committed[position.partition] ?? 0
+      _ = engine.apply(
+        event, at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
+      if outputs.byteCount > 1 << 20 { try publishOutputs() }
+    }
+    return end
+  }
+
+  private func takeOther(_ message: MessageView, _ index: Int, _ position: LogPosition) throws {
+    switch batch[index] {
+    case .event: break
+    case .unknownType:
+      counters.unknownTypes += 1
+      engine.skip(position)
+    case .erasure:
+      let key = message.key ?? UnsafeRawBufferPointer(start: nil, count: 0)
+      if let fault = batch.fault(inErasureKey: key) {
+        try reject(message, position, fault)
+      } else {
+        engine.countErasure(at: position)
+      }
+    case .rejected(let rejection): try reject(message, position, rejection)
+    }
+  }
+
+  private func takeCatalogue(_ message: MessageView, _ position: LogPosition) throws {
+    counters.catalogueRecords += 1
+    let key = message.key ?? UnsafeRawBufferPointer(start: nil, count: 0)
+    if let fault = engine.takeCatalogue(key: key, value: message.value, limits: options.limits) {
+      try reject(message, position, fault)
+    }
+  }
+
+  /// To the dead-letter topic, unless it went there before the restart.
+  private func reject(
+    _ message: MessageView, _ position: LogPosition, _ rejection: Rejection
+  ) throws {
+    counters.rejects[Int(rejection.reason.rawValue)] += 1
+    engine.skip(position)
+    if position.topic == 0 && position.offset < committed[position.partition] ?? 0 { return }
+    let letter = DeadLetter(
+      topic: position.topic == 0 ? options.topics.events : options.topics.catalogue,
+      partition: position.partition, offset: position.offset, timestamp: position.timestamp,
+      key: message.key.map { [UInt8]($0) }, value: message.value.map { [UInt8]($0) },
+      headers: message.copyHeaders().map { MessageHeader(key: $0.name, value: $0.value) },
+      rejection: rejection)
+    while !publisher.publish(letter, connector: options.kafka["group.id"] ?? "affinity") {
+      try stall()
+    }
+    log.debug("dead letter: \(rejection.reason.code)")
+  }
+
+  private func handle(_ event: ConsumerEvent) throws {
+    switch event {
+    case .endOfPartition(let place, _): atEnd.insert(place)
+    case .offsetOutOfRange(let place, let offset, _):
+      // Reading again what the rows hold already changes nothing (natural keys), so the beginning is safe;
+      // what retention has removed meanwhile is gone, and is said.
+      log.error(
+        "\(consumer.topics[Int(place.topic)]) partition \(place.partition): offset \(offset ?? -1) is not there any more; reading from the earliest record")
+      counters.offsetsOutOfRange += 1
+      do throws(KafkaError) { try consumer.restart([PartitionStart(place, .beginning)]) } catch {
+        throw DaemonFailure.tryAgain("\(error)")
+      }
+    case .maxPollExceeded(let message): log.error("\(message)")
+    case .partitionFailed(let place, let failure):
+      log.warning("\(consumer.topics[Int(place.topic)]) partition \(place.partition): \(failure.message)")
+    case .failed(let failure):
+      if failure.remedy == .fatal { throw DaemonFailure.tryAgain(failure.message) }
+      log.warning("\(failure.name): \(failure.message)")
+    }
+  }
+
+  // MARK: partitions
+
+  private func assigned(_ partitions: [CommittedOffset]) -> [StartOffset] {
+    atEnd = []
+    isCaughtUp = false
+    paused = []
+    var starts: [StartOffset] = []
+    for one in partitions {
+      let partition = Int(one.place.partition)
+      let known = engine.positions[Int(one.place.topic)]
+      if one.place.topic == 0 { committed[one.place.partition] = one.offset ?? 0 }
+      if partition < known.count && known[partition] >= 0 {
+        starts.append(.at(known[partition]))
+      } else {
+        starts.append(.beginning)
+      }
+    }
+    let events = partitions.filter { $0.place.topic == 0 }
+    let behind = events.reduce(Int64(0)) { $0 + ($1.offset ?? 0) }
+    log.info(
+      "assigned \(events.count) partitions of \(options.topics.events)\(behind > 0 ? ", \(behind) records committed before" : "")")
+    return starts
+  }
+
+  private func revoked(_ partitions: [PartitionOffset], lost: Bool) {
+    log.info("\(partitions.count) partitions \(lost ? "lost" : "revoked")")
+    atEnd = []
+    publisher.endCut()
+    cut = []
+  }
+
+  // MARK: lists and models
+
+  private func releaseDue() throws {
+    // In portions, so that what is made is on its way while the rest is made.
+    while engine.release(dueBy: now() / 1_000_000, limit: 256, into: &outputs) > 0 {
+      try publishOutputs()
+    }
+    if engine.renewalCount > 0 {
+      engine.renew(limit: 128, into: &outputs)
+    }
+    try publishOutputs()
+  }
+
+  /// Changed rows go to the model's thread in portions, so that a seal has little left to copy.
+  private func handOver() throws {
+    if engine.changedRows > 16_384 && worker.backlogRows < 262_144 {
+      worker.absorb(engine.takeChanges())
+    }
+  }
+
+  private func advanceModels() throws {
+    if let finished = worker.take() { try activate(finished) }
+    if !isCaughtUp {
+      let mine = consumer.assignment
+      if !mine.isEmpty && mine.allSatisfy({ atEnd.contains($0.place) }) {
+        isCaughtUp = true
+        log.info("caught up: \(counters.records) records, rows digest \(engine.digest.hex)")
+        if nextTick == 0 { nextTick = now() }
+      }
+    }
+    guard isCaughtUp, worker.outstanding == 0, backlog.isEmpty, now() >= nextTick,
+      let tick = engine.streamTime
+    else { return }
+    nextTick = now() + options.modelInterval * 1_000_000
+    if engine.positions == sealedPositions { return }
+    let begin = now()
+    engine.flush(into: &outputs)
+    try publishOutputs()
+    let sealed = now()
+    let seal = engine.seal(tick: tick)
+    sealedPositions = seal.positions
+    worker.build(seal)
+    counters.sealMilliseconds = max(counters.sealMilliseconds, milliseconds(since: sealed))
+    counters.pauseMilliseconds = max(counters.pauseMilliseconds, milliseconds(since: begin))
+  }
+
+  private func activate(_ finished: ModelWorker.Finished) throws {
+    let begin = now()
+    engine.activate(finished.built, into: &outputs)
+    try publishOutputs()
+    backlog.append((finished.built, 0))
+    counters.models += 1
+    counters.tickSeconds = finished.seconds
+    counters.tickSecondsMax = max(counters.tickSecondsMax, finished.seconds)
+    counters.sizes = finished.built.sizes
+    counters.builderBytes = finished.bytes
+    counters.pauseMilliseconds = max(counters.pauseMilliseconds, milliseconds(since: begin))
+    let sizes = finished.built.sizes
+    log.info(
+      "\(finished.built.model.id): \(sizes.items) items, \(sizes.pairs) pairs, \(sizes.rules) rules in \(Int(finished.seconds * 1000)) ms; \(finished.built.outputs.count) messages")
+  }
+
+  private func milliseconds(since start: Int64) -> Double { Double(now() - start) / 1e6 }
+
+  // MARK: publishing
+
+  /// Publishes what the engine has said, all of it; waits where the queue is full.
+  private func publishOutputs() throws {
+    if outputs.count == 0 { return }
+    var next = 0
+    while true {
+      next = publisher.publish(outputs, from: next)
+      if next == outputs.count { break }
+      try stall()
+    }
+    outputs.removeAll()
+  }
+
+  /// A model's own messages, as far as the queue takes them.
+  private func publishBacklog() throws {
+    guard let first = backlog.first else { return }
+    let next = publisher.publish(first.built.outputs, from: first.next, limit: 2_000)
+    if next == first.built.outputs.count {
+      backlog.removeFirst()
+    } else {
+      backlog[0].next = next
+    }
+  }
+
+  /// The producer's queue is full: wait for room, keep the group, keep the metrics.
+  private func stall() throws {
+    counters.stalls += 1
+    let begin = now()
+    try serve(wait: 10)
+    counters.stallMilliseconds += milliseconds(since: begin)
+    if counters.stallMilliseconds > 1000 && paused.isEmpty {
+      paused = consumer.assignment.map(\.place)
+      do throws(KafkaError) { try consumer.pause(paused) } catch { log.warning("pause: \(error)") }
+    }
+    emitMetrics()
+    if Signals.isStopRequested && now() > stopDeadline {
+      throw DaemonFailure.tryAgain("the broker takes nothing; given up at the shutdown timeout")
+    }
+  }
+
+  /// Takes delivery reports, waiting at most `wait` ms.
+  private func serve(wait: Int) throws {
+    do throws(Publisher.Failure) { try publisher.poll(timeoutMilliseconds: wait) } catch {
+      throw DaemonFailure.tryAgain("\(error)")
+    }
+    for event in publisher.producer.takeEvents() {
+      log.warning("producer: \(event.name): \(event.message)")
+    }
+    if !paused.isEmpty && wait == 0 {
+      do throws(KafkaError) { try consumer.resume(paused) } catch { log.warning("resume: \(error)") }
+      paused = []
+      counters.stallMilliseconds = 0
+    }
+  }
+
+  // MARK: commits
+
+  private func commitIfDue() throws {
+    if publisher.isCutDone && !cut.isEmpty {
+      let offsets = cut
+      cut = []
+      publisher.endCut()
+      do throws(KafkaError) {
+        try consumer.commit(offsets) { [self] _, result in
+          if case .failure(let error) = result {
+            commitsFailed += 1
+            log.warning("commit: \(error)")
+          } else {
+            counters.commits += 1
+          }
+        }
+      } catch {
+        log.warning("commit: \(error)")
+      }
+    }
+    guard now() >= nextCommit, cut.isEmpty, backlog.isEmpty else { return }
+    nextCommit = now() + options.commitInterval * 1_000_000
+    engine.flush(into: &outputs)
+    try publishOutputs()
+    // Before the first model nothing has been published for these records: they stay uncommitted.
+    guard engine.model != nil else { return }
+    beginCut()
+  }
+
+  private func beginCut() {
+    let mine = Set(consumer.assignment.map(\.place))
+    cut = []
+    for (partition, offset) in engine.positions[0].enumerated() where offset >= 0 {
+      let place = TopicPartition(topic: 0, partition: partition)
+      if mine.contains(place) && offset > committed[Int32(partition)] ?? 0 {
+        cut.append(PartitionOffset(place, offset: offset))
+      }
+    }
+    publisher.beginCut()
+  }
+
+  // MARK: the end
+
+  private var stopDeadline: Int64 = .max
+
+  /// Makes and publishes what waits, commits, leaves the group; not longer than the shutdown timeout.
+  private func drain() throws {
+    stopDeadline = now() + options.shutdownTimeout * 1_000_000
+    log.info("stopping: lists that wait are made, then offsets committed")
+    engine.flush(into: &outputs)
+    try publishOutputs()
+    while let first = backlog.first {
+      let next = publisher.publish(first.built.outputs, from: first.next)
+      if next == first.built.outputs.count {
+        backlog.removeFirst()
+      } else {
+        backlog[0].next = next
+        try stall()
+      }
+    }
+    beginCut()
+    while publisher.outstanding > 0 && now() < stopDeadline { try serve(wait: 50) }
+    if publisher.outstanding > 0 {
+      throw DaemonFailure.tryAgain(
+        "\(publisher.outstanding) messages not acknowledged at the shutdown timeout; offsets not committed")
+    }
+    if engine.model != nil && !cut.isEmpty {
+      do throws(KafkaError) { try consumer.commit(cut, timeoutMilliseconds: 5000) } catch {
+        log.warning("commit: \(error)")
+      }
+    }
+    emitMetrics(force: true)
+    let left = max(100, Int((stopDeadline - now()) / 1_000_000))
+    if consumer.close(deadlineMilliseconds: min(left, 10_000)) != .closed {
+      log.warning("the consumer did not close in time; left to the session timeout")
+    }
+    _ = publisher.producer.close(deadlineMilliseconds: 1000)
+    log.info("stopped: \(counters.records) records read, rows digest \(engine.digest.hex)")
+  }
+
+  // MARK: metrics
+
+  private func emitMetrics(force: Bool = false) {
+    guard metrics.isDue(now: now()) || force else { return }
+    var lag: Int64 = 0
+    for one in consumer.assignment where one.place.topic == 0 { lag += consumer.lag(one.place) ?? 0 }
+    metrics.emit(
+      now: now(), engine: engine, counters: counters, publisher: publisher, lag: lag,
+      isCaughtUp: isCaughtUp, backlog: backlog.reduce(0) { $0 + $1.built.outputs.count - $1.next },
+      workerRows: worker.backlogRows)
+    counters.pauseMilliseconds = 0
+    counters.sealMilliseconds = 0
+  }
+}

@@ -1,0 +1,81 @@
+// The metrics log of the live daemon: a line at a fixed interval.
+import Engine
+import Events
+import Kafka
+
+final class MetricsLog {
+  let file: ReopenableFile
+  private let interval: Int64
+  private var next: Int64
+  private var last: Int64
+  private let started: Int64
+  private var lastRecords = 0
+  private var lastPublished = 0
+  private var lastLists = 0
+
+  init(_ file: ReopenableFile, interval: Int64) {
+    self.file = file
+    self.interval = interval * 1_000_000
+    started = Process.monotonic
+    last = started
+    next = started + self.interval
+  }
+
+  func isDue(now: Int64) -> Bool { now >= next }
+
+  func emit(
+    now: Int64, engine: borrowing Engine, counters: LiveCounters, publisher: Publisher, lag: Int64,
+    isCaughtUp: Bool, backlog: Int, workerRows: Int
+  ) {
+    let seconds = max(1e-9, Double(now - last) / 1e9)
+    next = now + interval
+    last = now
+    var line = MetricsLine(kind: "run", time: Process.wallClock)
+    line.put("uptime_seconds", Double(now - started) / 1e9)
+    line.put("interval_seconds", seconds)
+    line.put("events_total", counters.records - counters.catalogueRecords)
+    line.put("events_per_second", Double(counters.records - lastRecords) / seconds)
+    let published = publisher.published.reduce(0, +)
+    line.put("messages_per_second", Double(published - lastPublished) / seconds)
+    line.put("lists_per_second", Double(engine.listsMade - lastLists) / seconds)
+    lastRecords = counters.records
+    lastPublished = published
+    lastLists = engine.listsMade
+    line.put("lag_records", Int(lag))
+    line.put("caught_up", isCaughtUp ? 1 : 0)
+    let latency = publisher.latency
+    line.put("latency_count", Int(latency.totalCount))
+    if latency.totalCount > 0 {
+      line.put("latency_p50_ms", Double(latency.valueAtPercentile(50)) / 1000)
+      line.put("latency_p99_ms", Double(latency.valueAtPercentile(99)) / 1000)
+      line.put("latency_p999_ms", Double(latency.valueAtPercentile(99.9)) / 1000)
+      line.put("latency_max_ms", Double(latency.max) / 1000)
+    }
+    publisher.latency.reset()
+    line.put(engine)
+    line.put("catalogue_records", counters.catalogueRecords)
+    line.put(rejects: counters.rejects, unknownTypes: counters.unknownTypes)
+    for topic in OutputTopic.allCases {
+      line.put("messages.\(topic.name)", publisher.published[Int(topic.rawValue)])
+    }
+    line.put("messages_acknowledged", publisher.acknowledged)
+    line.put("messages_in_flight", publisher.outstanding)
+    line.put("messages_too_large", publisher.tooLarge)
+    line.put("messages_waiting", backlog)
+    line.put("models", counters.models)
+    line.put("tick_seconds", counters.tickSeconds)
+    line.put("tick_seconds_max", counters.tickSecondsMax)
+    line.put("pause_ms_max", counters.pauseMilliseconds)
+    line.put("seal_ms_max", counters.sealMilliseconds)
+    line.put(counters.sizes)
+    line.put("bytes.counts", counters.builderBytes.counts)
+    line.put("builder_rows_waiting", workerRows)
+    line.put("commits", counters.commits)
+    line.put("stalls", counters.stalls)
+    line.put("offsets_out_of_range", counters.offsetsOutOfRange)
+    line.put("metrics_lines_dropped", file.dropped)
+    line.put("bytes.resident", Process.residentBytes)
+    let bytes = line.finish()
+    file.write(line: bytes.bytes)
+  }
+}
