@@ -44,7 +44,7 @@ struct BrokerCommand: ParsableCommand {
     }
     print("bootstrap.servers=\(cluster.bootstrapServers)")
     print("topics of \(partitions) partitions: \((TopicNames().all + extraTopics).joined(separator: " "))")
-    fflush(stdout)
+    fflush(nil)
     while !Signals.isStopRequested { usleep(50_000) }
     withExtendedLifetime(cluster) {}
   }
