@@ -1,0 +1,127 @@
+// What a person sees: who did what, what is recommended, and why, in words.
+import Daemon
+import Foundation
+import Kafka
+
+final class DemoView {
+  private let consumer: Consumer
+  private let titles: [String: String]
+  private let gap: Double
+  private let metrics: String
+  private let isTerminal = isatty(1) == 1
+  private let started = Date()
+  private var lastShown = Date.distantPast
+  private var lastStatus = Date()
+  private var seen = 0
+  private var shown = 0
+
+  init(
+    broker: String, topics: TopicNames, titles: [String: String], perSecond: Double, metrics: String
+  ) throws {
+    self.titles = titles
+    self.metrics = metrics
+    gap = 1 / perSecond
+    consumer = try Consumer(
+      config: ["bootstrap.servers": broker], topics: [topics.recommendations])
+    let topic = try consumer.requireTopics(timeoutMilliseconds: 10_000)[0]
+    try consumer.assign(
+      (0..<topic.partitionCount).map { PartitionStart(TopicPartition(topic: 0, partition: $0), .beginning) })
+  }
+
+  func run(until isOver: () -> Bool) throws {
+    while !isOver() {
+      let polled = try consumer.poll(maxMessages: 500, timeoutMilliseconds: 100)
+      for message in polled.messages {
+        seen += 1
+        guard let value = message.value, Date().timeIntervalSince(lastShown) >= gap else { continue }
+        if show(Data(value)) { lastShown = Date() }
+      }
+      if Date().timeIntervalSince(lastStatus) >= 5 {
+        lastStatus = Date()
+        showStatus()
+      }
+    }
+  }
+
+  func sayGoodbye() {
+    _ = consumer.close(deadlineMilliseconds: 2000)
+    print("\n\(seen) recommendation messages in \(Int(Date().timeIntervalSince(started))) s, \(shown) shown.")
+    fflush(nil)
+  }
+
+  // MARK: words
+
+  private func show(_ data: Data) -> Bool {
+    guard let message = (try? JSONSerialization.jsonObject(with: data)) as? [String: Any],
+      let lists = message["lists"] as? [String: Any],
+      let list = lists["for_you"] as? [[String: Any]], !list.isEmpty
+    else { return false }
+    let who = (message["user"] as? String) ?? "a stranger"
+    var text = bold("For \(who)") + dim("  (\(cause(message)))") + "\n"
+    for entry in list.prefix(3) {
+      guard let id = entry["id"] as? String, let rank = entry["rank"] as? Int,
+        let score = entry["score"] as? Double
+      else { continue }
+      let reasons = (entry["reasons"] as? [[String: Any]]) ?? []
+      text += "  \(rank). \(pad(title(id), 34)) \(dim(String(format: "%.3f", score)))  \(reasons.first.map(words) ?? "")\n"
+    }
+    print(text)
+    fflush(nil)
+    shown += 1
+    return true
+  }
+
+  private func cause(_ message: [String: Any]) -> String {
+    let cause = (message["cause"] as? [String: Any]) ?? [:]
+    if let model = cause["model"] as? String { return "renewed by model \(model)" }
+    return "after event \(message["id"] as? String ?? "")"
+  }
+
+  private func words(_ reason: [String: Any]) -> String {
+    func number(_ key: String) -> Int { (reason[key] as? Int) ?? 0 }
+    switch reason["source"] as? String {
+    case "neighbours":
+      let because = title(reason["because"] as? String ?? "")
+      let (both, this) = (number("both"), number("this"))
+      switch reason["relation"] as? String {
+      case "bought_together": return "\(both) of \(this) orders with \(because) hold it too"
+      case "also_bought": return "\(both) of \(this) buyers of \(because) bought it too"
+      case "also_viewed": return "\(both) of \(this) visits to \(because) looked at it too"
+      case "viewed_then_bought": return "\(both) of \(this) who looked at \(because) bought it"
+      case let name?: return "\(name): \(both) of \(this) with \(because)"
+      default: return ""
+      }
+    case "rules":
+      let antecedent = ((reason["antecedent"] as? [String]) ?? []).map(title).joined(separator: " + ")
+      let confidence = (reason["value"] as? Double) ?? 0
+      return "goes with \(antecedent) in the basket (\(Int((confidence * 100).rounded())) % of such orders)"
+    case "popularity": return "popular: in \(number("count")) recent orders"
+    default: return ""
+    }
+  }
+
+  private func showStatus() {
+    guard let text = try? String(contentsOfFile: metrics, encoding: .utf8),
+      let last = text.split(separator: "\n").last,
+      let line = (try? JSONSerialization.jsonObject(with: Data(last.utf8))) as? [String: Any]
+    else { return }
+    func value(_ key: String) -> Double { (line[key] as? NSNumber)?.doubleValue ?? 0 }
+    let model = (line["model"] as? String) ?? "none"
+    var parts = [
+      "\(Int(value("events_total"))) events", "model \(model)",
+      "\(Int(value("model_rules"))) rules", "\(Int(value("lists_made"))) lists",
+    ]
+    if value("latency_count") > 0 {
+      parts.append(String(format: "p99 %.0f ms from event to acknowledged", value("latency_p99_ms")))
+    }
+    print(dim("— " + parts.joined(separator: " · ")) + "\n")
+    fflush(nil)
+  }
+
+  private func title(_ id: String) -> String { titles[id] ?? id }
+  private func pad(_ text: String, _ width: Int) -> String {
+    text.count >= width ? text : text + String(repeating: " ", count: width - text.count)
+  }
+  private func bold(_ text: String) -> String { isTerminal ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
+  private func dim(_ text: String) -> String { isTerminal ? "\u{1b}[2m\(text)\u{1b}[0m" : text }
+}
