@@ -10,7 +10,7 @@ struct Affinityd: ParsableCommand {
     abstract: "Turns a shop's event log into recommendations, all the time.",
     subcommands: [
       SimulateCommand.self, ImportCommand.self, ReplayCommand.self, BrokerCommand.self,
-      ProduceCommand.self, DemoCommand.self,
+      ProduceCommand.self, DemoCommand.self, ExplainCommand.self,
     ])
 }
 

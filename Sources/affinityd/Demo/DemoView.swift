@@ -78,26 +78,7 @@ final class DemoView {
   }
 
   private func words(_ reason: [String: Any]) -> String {
-    func number(_ key: String) -> Int { (reason[key] as? Int) ?? 0 }
-    switch reason["source"] as? String {
-    case "neighbours":
-      let because = title(reason["because"] as? String ?? "")
-      let (both, this) = (number("both"), number("this"))
-      switch reason["relation"] as? String {
-      case "bought_together": return "\(both) of \(this) orders with \(because) hold it too"
-      case "also_bought": return "\(both) of \(this) buyers of \(because) bought it too"
-      case "also_viewed": return "\(both) of \(this) visits to \(because) looked at it too"
-      case "viewed_then_bought": return "\(both) of \(this) who looked at \(because) bought it"
-      case let name?: return "\(name): \(both) of \(this) with \(because)"
-      default: return ""
-      }
-    case "rules":
-      let antecedent = ((reason["antecedent"] as? [String]) ?? []).map(title).joined(separator: " + ")
-      let confidence = (reason["value"] as? Double) ?? 0
-      return "goes with \(antecedent) in the basket (\(Int((confidence * 100).rounded())) % of such orders)"
-    case "popularity": return "popular: in \(number("count")) recent orders"
-    default: return ""
-    }
+    Explanation.words(reason, title: title)
   }
 
   private func showStatus() {

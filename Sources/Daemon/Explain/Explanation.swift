@@ -1,0 +1,137 @@
+// Recomputing recommendations from their own evidence: every listed value from its counts, every contribution
+// from its value and weight, every score from its contributions and the rest, to the last bit.
+import Foundation
+import Recommender
+
+/// What is wrong with one message, in words; empty where nothing is.
+public struct ExplanationCheck: Sendable {
+  public var lists = 0
+  public var items = 0
+  public var reasons = 0
+  public var faults: [String] = []
+
+  public init() {}
+
+  /// Checks one message of the recommendations topic.
+  public mutating func check(_ message: [String: Any]) {
+    let id = message["id"] as? String ?? "?"
+    guard let lists = message["lists"] as? [String: Any] else {
+      faults.append("\(id): no lists")
+      return
+    }
+    for name in lists.keys.sorted() {
+      self.lists += 1
+      guard let entries = lists[name] as? [[String: Any]] else {
+        faults.append("\(id): \(name) is no list")
+        continue
+      }
+      var last = Double.infinity
+      for (place, entry) in entries.enumerated() {
+        items += 1
+        let where_ = "\(id): \(name)[\(place)] \(entry["id"] as? String ?? "?")"
+        check(entry, place, where_)
+        if let score = number(entry["score"]) {
+          if score > last { faults.append("\(where_): score \(score) above the one before, \(last)") }
+          last = score
+        }
+      }
+    }
+  }
+
+  private mutating func check(_ entry: [String: Any], _ place: Int, _ where_: String) {
+    guard let score = number(entry["score"]), let rest = number(entry["rest"]),
+      let reasons = entry["reasons"] as? [[String: Any]]
+    else {
+      faults.append("\(where_): score, rest or reasons are missing")
+      return
+    }
+    if entry["rank"] as? Int != place + 1 {
+      faults.append("\(where_): rank \(entry["rank"] ?? "missing") at place \(place + 1)")
+    }
+    var sum = 0.0
+    for reason in reasons {
+      self.reasons += 1
+      guard let value = number(reason["value"]), let weight = number(reason["weight"]),
+        let contribution = number(reason["contribution"])
+      else {
+        faults.append("\(where_): a reason without value, weight or contribution")
+        continue
+      }
+      switch Explanation.value(of: reason) {
+      case .some(let recomputed) where recomputed == value: break
+      case .some(let recomputed):
+        faults.append("\(where_): value \(value), from its counts \(recomputed)")
+      case nil: faults.append("\(where_): the value cannot be recomputed from its counts")
+      }
+      if value * weight != contribution {
+        faults.append("\(where_): contribution \(contribution), from value and weight \(value * weight)")
+      }
+      sum += contribution
+    }
+    if sum + rest != score {
+      faults.append("\(where_): score \(score), from contributions and rest \(sum + rest)")
+    }
+  }
+
+  private func number(_ any: Any?) -> Double? { (any as? NSNumber)?.doubleValue }
+}
+
+public enum Explanation {
+  /// The value of a reason from the counts it carries; nil where they do not suffice.
+  public static func value(of reason: [String: Any]) -> Double? {
+    func integer(_ key: String) -> Int? { (reason[key] as? NSNumber)?.intValue }
+    func real(_ key: String) -> Double? { (reason[key] as? NSNumber)?.doubleValue }
+    switch reason["source"] as? String {
+    case "neighbours":
+      guard let name = reason["measure"] as? String, let measure = Measure(name: name),
+        let both = integer("both").flatMap({ UInt32(exactly: $0) }),
+        let this = integer("this").flatMap({ UInt32(exactly: $0) }),
+        let other = integer("other").flatMap({ UInt32(exactly: $0) }),
+        let contexts = integer("contexts")
+      else { return nil }
+      return Measures.value(
+        measure, both: both, this: this, other: other, contexts: contexts,
+        shrinkage: real("shrinkage") ?? 0)
+    case "rules":
+      guard let count = integer("count"), let antecedent = integer("antecedent_count"),
+        let consequent = integer("consequent_count"), let baskets = integer("baskets"),
+        antecedent > 0
+      else { return nil }
+      return RuleMeasures.confidence(
+        RuleCounts(
+          baskets: baskets, antecedent: antecedent, consequent: consequent, both: count))
+    case "popularity":
+      guard let decayed = real("decayed"), let maximum = real("maximum"), maximum > 0 else {
+        return nil
+      }
+      return decayed / maximum
+    default: return nil
+    }
+  }
+
+  /// A reason in words a shopkeeper understands. `title` names an item.
+  public static func words(_ reason: [String: Any], title: (String) -> String) -> String {
+    func number(_ key: String) -> Int { (reason[key] as? NSNumber)?.intValue ?? 0 }
+    switch reason["source"] as? String {
+    case "neighbours":
+      let because = title(reason["because"] as? String ?? "")
+      let (both, this) = (number("both"), number("this"))
+      switch reason["relation"] as? String {
+      case "bought_together": return "\(both) of \(this) orders with \(because) hold it too"
+      case "also_bought": return "\(both) of \(this) buyers of \(because) bought it too"
+      case "also_viewed": return "\(both) of \(this) visits to \(because) looked at it too"
+      case "viewed_then_bought": return "\(both) of \(this) who looked at \(because) bought it"
+      case let name?: return "\(name): \(both) of \(this) with \(because)"
+      case nil: return ""
+      }
+    case "rules":
+      let antecedent = ((reason["antecedent"] as? [String]) ?? []).map(title)
+        .joined(separator: " + ")
+      let confidence = (reason["value"] as? NSNumber)?.doubleValue ?? 0
+      return
+        "goes with \(antecedent) in the basket (\(Int((confidence * 100).rounded())) % of such orders)"
+    case "popularity": return "popular: in \(number("count")) orders of late"
+    default: return ""
+    }
+  }
+}
