@@ -1,6 +1,6 @@
 // Recomputing recommendations from their own evidence: every listed value from its counts, every contribution
 // from its value and weight, every score from its contributions and the rest, to the last bit.
-import Foundation
+import Events
 import Recommender
 
 /// What is wrong with one message, in words; empty where nothing is.
@@ -13,24 +13,25 @@ public struct ExplanationCheck: Sendable {
   public init() {}
 
   /// Checks one message of the recommendations topic.
-  public mutating func check(_ message: [String: Any]) {
-    let id = message["id"] as? String ?? "?"
-    guard let lists = message["lists"] as? [String: Any] else {
+  public mutating func check(_ message: JSON) {
+    let id = message["id"]?.string ?? "?"
+    guard case .object(let lists) = message["lists"] else {
       faults.append("\(id): no lists")
       return
     }
-    for name in lists.keys.sorted() {
+    for list in lists {
+      let name = list.key
       self.lists += 1
-      guard let entries = lists[name] as? [[String: Any]] else {
+      guard let entries = list.value.array else {
         faults.append("\(id): \(name) is no list")
         continue
       }
       var last = Double.infinity
       for (place, entry) in entries.enumerated() {
         items += 1
-        let where_ = "\(id): \(name)[\(place)] \(entry["id"] as? String ?? "?")"
+        let where_ = "\(id): \(name)[\(place)] \(entry["id"]?.string ?? "?")"
         check(entry, place, where_)
-        if let score = number(entry["score"]) {
+        if let score = entry["score"]?.number {
           if score > last { faults.append("\(where_): score \(score) above the one before, \(last)") }
           last = score
         }
@@ -38,21 +39,21 @@ public struct ExplanationCheck: Sendable {
     }
   }
 
-  private mutating func check(_ entry: [String: Any], _ place: Int, _ where_: String) {
-    guard let score = number(entry["score"]), let rest = number(entry["rest"]),
-      let reasons = entry["reasons"] as? [[String: Any]]
+  private mutating func check(_ entry: JSON, _ place: Int, _ where_: String) {
+    guard let score = entry["score"]?.number, let rest = entry["rest"]?.number,
+      let reasons = entry["reasons"]?.array
     else {
       faults.append("\(where_): score, rest or reasons are missing")
       return
     }
-    if entry["rank"] as? Int != place + 1 {
-      faults.append("\(where_): rank \(entry["rank"] ?? "missing") at place \(place + 1)")
+    if entry["rank"]?.number != Double(place + 1) {
+      faults.append("\(where_): the rank is not its place, \(place + 1)")
     }
     var sum = 0.0
     for reason in reasons {
       self.reasons += 1
-      guard let value = number(reason["value"]), let weight = number(reason["weight"]),
-        let contribution = number(reason["contribution"])
+      guard let value = reason["value"]?.number, let weight = reason["weight"]?.number,
+        let contribution = reason["contribution"]?.number
       else {
         faults.append("\(where_): a reason without value, weight or contribution")
         continue
@@ -72,18 +73,16 @@ public struct ExplanationCheck: Sendable {
       faults.append("\(where_): score \(score), from contributions and rest \(sum + rest)")
     }
   }
-
-  private func number(_ any: Any?) -> Double? { (any as? NSNumber)?.doubleValue }
 }
 
 public enum Explanation {
   /// The value of a reason from the counts it carries; nil where they do not suffice.
-  public static func value(of reason: [String: Any]) -> Double? {
-    func integer(_ key: String) -> Int? { (reason[key] as? NSNumber)?.intValue }
-    func real(_ key: String) -> Double? { (reason[key] as? NSNumber)?.doubleValue }
-    switch reason["source"] as? String {
+  public static func value(of reason: JSON) -> Double? {
+    func integer(_ key: String) -> Int? { reason[key]?.number.flatMap { Int(exactly: $0) } }
+    func real(_ key: String) -> Double? { reason[key]?.number }
+    switch reason["source"]?.string {
     case "neighbours":
-      guard let name = reason["measure"] as? String, let measure = Measure(name: name),
+      guard let name = reason["measure"]?.string, let measure = Measure(name: name),
         let both = integer("both").flatMap({ UInt32(exactly: $0) }),
         let this = integer("this").flatMap({ UInt32(exactly: $0) }),
         let other = integer("other").flatMap({ UInt32(exactly: $0) }),
@@ -110,13 +109,13 @@ public enum Explanation {
   }
 
   /// A reason in words a shopkeeper understands. `title` names an item.
-  public static func words(_ reason: [String: Any], title: (String) -> String) -> String {
-    func number(_ key: String) -> Int { (reason[key] as? NSNumber)?.intValue ?? 0 }
-    switch reason["source"] as? String {
+  public static func words(_ reason: JSON, title: (String) -> String) -> String {
+    func number(_ key: String) -> Int { Int(reason[key]?.number ?? 0) }
+    switch reason["source"]?.string {
     case "neighbours":
-      let because = title(reason["because"] as? String ?? "")
+      let because = title(reason["because"]?.string ?? "")
       let (both, this) = (number("both"), number("this"))
-      switch reason["relation"] as? String {
+      switch reason["relation"]?.string {
       case "bought_together": return "\(both) of \(this) orders with \(because) hold it too"
       case "also_bought": return "\(both) of \(this) buyers of \(because) bought it too"
       case "also_viewed": return "\(both) of \(this) visits to \(because) looked at it too"
@@ -125,9 +124,9 @@ public enum Explanation {
       case nil: return ""
       }
     case "rules":
-      let antecedent = ((reason["antecedent"] as? [String]) ?? []).map(title)
+      let antecedent = (reason["antecedent"]?.array ?? []).compactMap(\.string).map(title)
         .joined(separator: " + ")
-      let confidence = (reason["value"] as? NSNumber)?.doubleValue ?? 0
+      let confidence = reason["value"]?.number ?? 0
       return
         "goes with \(antecedent) in the basket (\(Int((confidence * 100).rounded())) % of such orders)"
     case "popularity": return "popular: in \(number("count")) orders of late"

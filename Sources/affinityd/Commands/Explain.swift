@@ -1,6 +1,7 @@
 // `affinityd explain`: why a user was recommended something, and whether the numbers add up.
 import ArgumentParser
 import Daemon
+import Events
 import Foundation
 
 struct ExplainCommand: ParsableCommand {
@@ -30,14 +31,11 @@ struct ExplainCommand: ParsableCommand {
     var titles: [String: String] = [:]
     var check = ExplanationCheck()
     var messages = 0
-    var shown: [[String: Any]] = []
+    var shown: [JSON] = []
     do {
       for path in catalogue {
         try CatalogueFile.forEach(path) { key, value in
-          guard let value,
-            let object = (try? JSONSerialization.jsonObject(with: Data(value))) as? [String: Any],
-            let title = object["title"] as? String
-          else { return }
+          guard let value, let title = (try? JSON(value))?["title"]?.string else { return }
           titles[String(decoding: key, as: UTF8.self)] = title
         }
       }
@@ -51,16 +49,14 @@ struct ExplainCommand: ParsableCommand {
         start += length + 1
         bar.show(start, of: log.bytes.count)
         if line.isEmpty { continue }
-        guard
-          var message = (try? JSONSerialization.jsonObject(with: Data(line))) as? [String: Any]
-        else {
+        guard var message = try? JSON(line) else {
           throw CommandFailure.failed("\(path): message \(messages + 1) is not JSON")
         }
-        if let payload = message["payload"] as? String, message["topic"] != nil {
-          message =
-            ((try? JSONSerialization.jsonObject(with: Data(payload.utf8))) as? [String: Any]) ?? [:]
+        if message["topic"] != nil, let payload = message["payload"] {
+          guard let text = payload.string else { continue }
+          message = (try? JSON(text)) ?? .null
         }
-        if message["deleted"] as? Bool == true || message.isEmpty { continue }
+        if message["deleted"] == .bool(true) { continue }
         messages += 1
         check.check(message)
         if isWanted(message) {
@@ -90,34 +86,34 @@ struct ExplainCommand: ParsableCommand {
     if !check.faults.isEmpty { throw CommandFailure.failed("the numbers do not add up") }
   }
 
-  private func isWanted(_ message: [String: Any]) -> Bool {
-    if let id { return message["id"] as? String == id }
+  private func isWanted(_ message: JSON) -> Bool {
+    if let id { return message["id"]?.string == id }
     guard let user else { return false }
-    if user.hasPrefix("~"), let session = message["session"] as? String {
+    if user.hasPrefix("~"), let session = message["session"]?.string {
       return session == String(user.dropFirst())
     }
-    return message["user"] as? String == user
+    return message["user"]?.string == user
   }
 
-  private func describe(_ message: [String: Any], _ titles: [String: String]) -> String {
+  private func describe(_ message: JSON, _ titles: [String: String]) -> String {
     func title(_ id: String) -> String { titles[id].map { "\($0) (\(id))" } ?? id }
-    var text =
-      "\(message["id"] as? String ?? "?") at \(message["time"] as? String ?? "?"), model \(message["model"] as? String ?? "?")\n"
-    let lists = (message["lists"] as? [String: Any]) ?? [:]
-    for name in lists.keys.sorted() {
-      text += "\(name)\n"
-      for entry in (lists[name] as? [[String: Any]]) ?? [] {
-        text +=
-          "  \(entry["rank"] as? Int ?? 0). \(title(entry["id"] as? String ?? "?"))  score \(entry["score"] as? Double ?? 0)\n"
-        for reason in (entry["reasons"] as? [[String: Any]]) ?? [] {
-          let share = (reason["contribution"] as? NSNumber)?.doubleValue ?? 0
-          text += "       \(share)  \(Explanation.words(reason, title: title))\n"
+    func text(_ key: String) -> String { message[key]?.string ?? "?" }
+    var lines = "\(text("id")) at \(text("time")), model \(text("model"))\n"
+    guard case .object(let lists) = message["lists"] else { return lines }
+    for list in lists {
+      lines += "\(list.key)\n"
+      for entry in list.value.array ?? [] {
+        lines +=
+          "  \(Int(entry["rank"]?.number ?? 0)). \(title(entry["id"]?.string ?? "?"))  score \(entry["score"]?.number ?? 0)\n"
+        for reason in entry["reasons"]?.array ?? [] {
+          lines +=
+            "       \(reason["contribution"]?.number ?? 0)  \(Explanation.words(reason, title: title))\n"
         }
-        if let rest = entry["rest"] as? NSNumber, rest.doubleValue > 0 {
-          text += "       \(rest.doubleValue)  smaller contributions together\n"
+        if let rest = entry["rest"]?.number, rest > 0 {
+          lines += "       \(rest)  smaller contributions together\n"
         }
       }
     }
-    return text
+    return lines
   }
 }

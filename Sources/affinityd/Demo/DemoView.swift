@@ -1,5 +1,6 @@
 // What a person sees: who did what, what is recommended, and why, in words.
 import Daemon
+import Events
 import Foundation
 import Kafka
 
@@ -34,7 +35,7 @@ final class DemoView {
       for message in polled.messages {
         seen += 1
         guard let value = message.value, Date().timeIntervalSince(lastShown) >= gap else { continue }
-        if show(Data(value)) { lastShown = Date() }
+        if show(value) { lastShown = Date() }
       }
       if Date().timeIntervalSince(lastStatus) >= 5 {
         lastStatus = Date()
@@ -51,19 +52,19 @@ final class DemoView {
 
   // MARK: words
 
-  private func show(_ data: Data) -> Bool {
-    guard let message = (try? JSONSerialization.jsonObject(with: data)) as? [String: Any],
-      let lists = message["lists"] as? [String: Any],
-      let list = lists["for_you"] as? [[String: Any]], !list.isEmpty
+  private func show(_ data: UnsafeRawBufferPointer) -> Bool {
+    guard let message = try? JSON(data), let list = message["lists"]?["for_you"]?.array,
+      !list.isEmpty
     else { return false }
-    let who = (message["user"] as? String) ?? "a stranger"
+    let who = message["user"]?.string ?? "a stranger"
     var text = bold("For \(who)") + dim("  (\(cause(message)))") + "\n"
     for entry in list.prefix(3) {
-      guard let id = entry["id"] as? String, let rank = entry["rank"] as? Int,
-        let score = entry["score"] as? Double
+      guard let id = entry["id"]?.string, let rank = entry["rank"]?.number,
+        let score = entry["score"]?.number
       else { continue }
-      let reasons = (entry["reasons"] as? [[String: Any]]) ?? []
-      text += "  \(rank). \(pad(title(id), 34)) \(dim(String(format: "%.3f", score)))  \(reasons.first.map(words) ?? "")\n"
+      let why = entry["reasons"]?.array?.first.map { Explanation.words($0, title: title) } ?? ""
+      text +=
+        "  \(Int(rank)). \(pad(title(id), 34)) \(dim(String(format: "%.3f", score)))  \(why)\n"
     }
     print(text)
     fflush(nil)
@@ -71,23 +72,17 @@ final class DemoView {
     return true
   }
 
-  private func cause(_ message: [String: Any]) -> String {
-    let cause = (message["cause"] as? [String: Any]) ?? [:]
-    if let model = cause["model"] as? String { return "renewed by model \(model)" }
-    return "after event \(message["id"] as? String ?? "")"
-  }
-
-  private func words(_ reason: [String: Any]) -> String {
-    Explanation.words(reason, title: title)
+  private func cause(_ message: JSON) -> String {
+    if let model = message["cause"]?["model"]?.string { return "renewed by model \(model)" }
+    return "after event \(message["id"]?.string ?? "")"
   }
 
   private func showStatus() {
     guard let text = try? String(contentsOfFile: metrics, encoding: .utf8),
-      let last = text.split(separator: "\n").last,
-      let line = (try? JSONSerialization.jsonObject(with: Data(last.utf8))) as? [String: Any]
+      let last = text.split(separator: "\n").last, let line = try? JSON(String(last))
     else { return }
-    func value(_ key: String) -> Double { (line[key] as? NSNumber)?.doubleValue ?? 0 }
-    let model = (line["model"] as? String) ?? "none"
+    func value(_ key: String) -> Double { line[key]?.number ?? 0 }
+    let model = line["model"]?.string ?? "none"
     var parts = [
       "\(Int(value("events_total"))) events", "model \(model)",
       "\(Int(value("model_rules"))) rules", "\(Int(value("lists_made"))) lists",
