@@ -24,6 +24,7 @@ struct Inside {
   size_t capacity = 0;
   std::vector<uint64_t> deep;
   Excerpt excerpt;
+  KeyOrder event_keys, item_keys, envelope_keys;
 
   /// Frees what a rejected message took, but for the excerpt its message will show.
   void reject(const Arena::Mark &mark, affinity_outcome &o) {
@@ -129,7 +130,7 @@ affinity_event *new_event(Arena &arena) {
 const uint32_t *walk_event(Inside &in, uint8_t *text, const uint32_t *next, uint32_t begin, uint32_t limit,
                            const affinity_limits &limits, affinity_outcome &o) {
   affinity_event *event = new_event(in.arena);
-  Walk w{text, next, begin, limit, limits, in.arena, o, event, in.deep, in.excerpt};
+  Walk w{text, next, begin, limit, limits, in.arena, o, event, in.deep, in.excerpt, in.event_keys, in.item_keys};
   const uint32_t p = w.take();
   if (p == Walk::none) return w.next;
   bool good;
@@ -193,7 +194,7 @@ void decode_cloudevent(Inside &in, uint8_t *text, size_t count, const affinity_l
     return;
   }
   affinity_event *event = new_event(in.arena);
-  Walk w{text, in.parser->structural_indexes.get(), 0, uint32_t(count), limits, in.arena, o, event, in.deep, in.excerpt};
+  Walk w{text, in.parser->structural_indexes.get(), 0, uint32_t(count), limits, in.arena, o, event, in.deep, in.excerpt, in.event_keys, in.item_keys};
   const uint32_t p = w.take();
   if (p == Walk::none) return;
   uint32_t data = Walk::none;
@@ -205,9 +206,11 @@ void decode_cloudevent(Inside &in, uint8_t *text, size_t count, const affinity_l
     good = w.skip(p);
   } else {
     unsigned seen = 0;
-    good = w.object(p, [&](const uint8_t *key, size_t n, uint32_t place, uint32_t v) {
+    const auto field_of = [](const uint8_t *key, size_t n) {
       const auto is = [&](const char *name) { return n == std::strlen(name) && std::memcmp(key, name, n) == 0; };
-      const Field field = is("data") ? f_data : is("data_base64") ? f_data_base64 : is("datacontenttype") ? f_datacontenttype : no_field;
+      return is("data") ? f_data : is("data_base64") ? f_data_base64 : is("datacontenttype") ? f_datacontenttype : no_field;
+    };
+    good = w.object(p, in.envelope_keys, field_of, [&](Field field, uint32_t place, uint32_t v) {
       if (field == no_field) return w.skip(v);
       const bool again = (seen & 1u << field) != 0;
       seen |= 1u << field;

@@ -18,6 +18,17 @@ struct Excerpt {
   uint8_t text[40];
 };
 
+/// The keys of the last object of a kind, place by place: producers write their fields in one order,
+/// so that one comparison usually tells which field it is.
+struct KeyOrder {
+  static constexpr size_t places = 16;
+  struct Place {
+    uint64_t word = ~uint64_t(0), mask = 0; // the key with its closing quote; never equal at first
+    uint8_t field = 0;
+  };
+  Place place[places];
+};
+
 struct Walk {
   uint8_t *text;            // the message is text[0, limit), or a part of a larger indexed buffer
   const uint32_t *next;     // the next structural character's place in `text`
@@ -28,6 +39,7 @@ struct Walk {
   affinity_event *event;
   std::vector<uint64_t> &deep; // stack of skip(), one bit a level
   Excerpt &excerpt;            // the faulty number or time as it was written
+  KeyOrder &event_keys, &item_keys;
 
   bool faulty = false;      // a fault has been noted in `out`
   bool type_given = false, type_known = false, time_given = false;
@@ -69,7 +81,7 @@ struct Walk {
 
   /// Where the malformed text was found, for the message.
   bool broken(uint32_t place) {
-    break_at = place == none ? limit : place;
+    break_at = std::min(place, limit);
     return false;
   }
   uint32_t break_at = 0;
@@ -235,24 +247,44 @@ struct Walk {
     return true;
   }
 
-  /// Goes through an object's keys; `p` is its opening brace. `member(key, count, place of key,
-  /// place of value)` reads the value and returns false where it is malformed.
-  template <class Member> bool object(uint32_t p, Member member) {
+  /// Goes through an object's keys; `p` is its opening brace. `field_of(key, count)` names a key's
+  /// field; `member(field, place of key, place of value)` reads the value and returns false where
+  /// it is malformed.
+  template <class FieldOf, class Member>
+  inline __attribute__((always_inline)) bool object(uint32_t p, KeyOrder &order, FieldOf field_of, Member member) {
     if (take('}')) return true;
-    while (true) {
-      p = take();
+    p = take();
+    for (size_t i = 0;; i++) {
       if (p == none || text[p] != '"') return broken(p);
-      const StringText key = read_string(text + p);
-      if (key.after == nullptr) return broken(p);
-      if (!take(':')) return broken(*next);
-      const uint32_t value = take();
-      if (value == none) return broken(value);
-      // A key with a lone surrogate is no key of ours.
-      if (!member(key.start, key.lone_surrogate ? size_t(0) : key.count, p, value)) return false;
-      p = take();
-      if (p == none) return broken(p);
-      if (text[p] == '}') return true;
-      if (text[p] != ',') return broken(p);
+      KeyOrder::Place &expected = order.place[i % KeyOrder::places];
+      Field field;
+      if ((load8(text + p + 1) & expected.mask) == expected.word) {
+        field = Field(expected.field);
+      } else {
+        const StringText key = read_string(text + p);
+        if (key.after == nullptr) return broken(p);
+        // A key with a lone surrogate is no key of ours.
+        field = key.lone_surrogate ? no_field : field_of(key.start, key.count);
+        if (field != no_field && key.count <= 7 && key.after == text + p + key.count + 2) {
+          expected.mask = ~uint64_t(0) >> (8 * (7 - key.count));
+          expected.word = load8(text + p + 1) & expected.mask;
+          expected.field = field;
+        }
+      }
+      // Two at a time: the index ends with two places behind the text, so next[1] can be read.
+      const uint32_t colon = next[0], value = next[1];
+      if (value >= limit || text[colon] != ':') return broken(colon);
+      next += 2;
+      if (!member(field, p, value)) return false;
+      const uint32_t separator = next[0];
+      if (separator >= limit) return broken(separator);
+      if (text[separator] == '}') {
+        next++;
+        return true;
+      }
+      p = next[1];
+      if (p >= limit || text[separator] != ',') return broken(separator);
+      next += 2;
     }
   }
 
@@ -278,6 +310,11 @@ struct Walk {
     return count == 14 && std::memcmp(key, "recommendation", 14) == 0 ? f_recommendation : no_field;
   }
 
+  static Field item_field(const uint8_t *key, size_t count) {
+    const uint64_t word = count <= 8 ? short_word(key, count) : 0;
+    return word == word_of("id") ? f_item_id : word == word_of("price") ? f_price : word == word_of("quantity") ? f_quantity : no_field;
+  }
+
   static Type event_type(const affinity_text &name) {
     if (name.count <= 8 && name.count > 0) {
       switch (short_word(name.start, name.count)) {
@@ -300,9 +337,7 @@ struct Walk {
     into = affinity_item{{nullptr, 0}, 1, 0, 0};
     bool id_given = false;
     unsigned seen = 0;
-    const bool good = object(p, [&](const uint8_t *key, size_t count, uint32_t place, uint32_t v) {
-      const uint64_t word = count <= 8 ? short_word(key, count) : 0;
-      const Field field = word == word_of("id") ? f_item_id : word == word_of("price") ? f_price : word == word_of("quantity") ? f_quantity : no_field;
+    const bool good = object(p, item_keys, item_field, [&](Field field, uint32_t place, uint32_t v) {
       if (field == no_field) return skip(v);
       if (seen & 1u << field) {
         fault(duplicate_key, field, place);
@@ -374,8 +409,7 @@ struct Walk {
   /// The event whose opening brace is `p`. False: malformed.
   bool read_event(uint32_t p) {
     unsigned seen = 0;
-    return object(p, [&](const uint8_t *key, size_t count, uint32_t place, uint32_t v) {
-      const Field field = event_field(key, count);
+    return object(p, event_keys, event_field, [&](Field field, uint32_t place, uint32_t v) {
       if (field == no_field) return skip(v);
       if (seen & 1u << field) {
         if (field == f_type) type_twice = place;
