@@ -125,7 +125,7 @@ private func text(_ seconds: Double) -> String {
   "\((seconds * 1e5).rounded() / 100) ms"
 }
 
-private func readFIMI(_ path: String) -> (offsets: [Int], items: [UInt32]) {
+func readFIMI(_ path: String) -> (offsets: [Int], items: [UInt32]) {
   guard let file = popen("gzip -dcf '\(path)'", "r") else { fatalError("cannot read \(path)") }
   defer { pclose(file) }
   var offsets = [0]

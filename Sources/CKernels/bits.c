@@ -72,8 +72,6 @@ INLINE void gather_body(const uint64_t *row, const uint32_t *positions, size_t c
 
 typedef uint64_t lanes __attribute__((vector_size(32), aligned(8)));
 
-#define ANY(x) (((x)[0] | (x)[1] | (x)[2] | (x)[3]) != 0)
-
 #define ADD(high, low, x, y, z)                                                                    \
   do {                                                                                             \
     lanes u_ = (x) ^ (y), z_ = (z);                                                                \
@@ -81,7 +79,29 @@ typedef uint64_t lanes __attribute__((vector_size(32), aligned(8)));
     low = u_ ^ z_;                                                                                 \
   } while (0)
 
-#define ROW(k) (*(const lanes *)(rows + (size_t)chosen[t + (k)] * stride + column))
+// Adds sixteen rows: ones to eights take the sum, `sixteens` is what carries out.
+#define SIXTEEN(ROW)                                                                               \
+  do {                                                                                             \
+    lanes a, b, c, d, e, f;                                                                        \
+    ADD(a, ones, ones, ROW(0), ROW(1));                                                            \
+    ADD(b, ones, ones, ROW(2), ROW(3));                                                            \
+    ADD(c, twos, twos, a, b);                                                                      \
+    ADD(a, ones, ones, ROW(4), ROW(5));                                                            \
+    ADD(b, ones, ones, ROW(6), ROW(7));                                                            \
+    ADD(d, twos, twos, a, b);                                                                      \
+    ADD(e, fours, fours, c, d);                                                                    \
+    ADD(a, ones, ones, ROW(8), ROW(9));                                                            \
+    ADD(b, ones, ones, ROW(10), ROW(11));                                                          \
+    ADD(c, twos, twos, a, b);                                                                      \
+    ADD(a, ones, ones, ROW(12), ROW(13));                                                          \
+    ADD(b, ones, ones, ROW(14), ROW(15));                                                          \
+    ADD(d, twos, twos, a, b);                                                                      \
+    ADD(f, fours, fours, c, d);                                                                    \
+    ADD(sixteens, eights, eights, e, f);                                                           \
+  } while (0)
+
+#define NEAR(k) (*(const lanes *)(rows + (size_t)chosen[t + (k)] * stride + column))
+#define TAIL(k) tail[k]
 
 INLINE size_t column_sums_body(const uint64_t *rows, size_t stride, const uint32_t *chosen,
                                size_t count, uint32_t from, uint32_t minimum, uint32_t *columns,
@@ -89,49 +109,47 @@ INLINE size_t column_sums_body(const uint64_t *rows, size_t stride, const uint32
   int used = 0;  // planes that a sum of `count` can reach
   while (used < 32 && (count >> used) != 0) used++;
   if (used == 0 || (used < 32 && (minimum >> used) != 0)) return 0;
+  int planes = used < 5 ? 5 : used;
   size_t found = 0;
   for (size_t column = from / 256 * 4; column < stride; column += 4) {
-    lanes plane[36];
-    memset(plane, 0, sizeof plane);
-    lanes ones = plane[0], twos = ones, fours = ones, eights = ones;
-    size_t t = 0;
-    for (; t + 16 <= count; t += 16) {
-      lanes a, b, c, d, e, f, sixteens;
-      ADD(a, ones, ones, ROW(0), ROW(1));
-      ADD(b, ones, ones, ROW(2), ROW(3));
-      ADD(c, twos, twos, a, b);
-      ADD(a, ones, ones, ROW(4), ROW(5));
-      ADD(b, ones, ones, ROW(6), ROW(7));
-      ADD(d, twos, twos, a, b);
-      ADD(e, fours, fours, c, d);
-      ADD(a, ones, ones, ROW(8), ROW(9));
-      ADD(b, ones, ones, ROW(10), ROW(11));
-      ADD(c, twos, twos, a, b);
-      ADD(a, ones, ones, ROW(12), ROW(13));
-      ADD(b, ones, ones, ROW(14), ROW(15));
-      ADD(d, twos, twos, a, b);
-      ADD(f, fours, fours, c, d);
-      ADD(sixteens, eights, eights, e, f);
-      for (int p = 4; ANY(sixteens); p++) {
-        lanes carry = plane[p] & sixteens;
-        plane[p] ^= sixteens;
+    lanes plane[36], waiting[36];
+    const lanes zero = {0, 0, 0, 0};
+    for (int p = 0; p <= planes; p++) plane[p] = zero;
+    lanes ones = zero, twos = zero, fours = zero, eights = zero, sixteens;
+    size_t t = 0, block = 0;
+    for (;; block++) {
+      if (t + 16 <= count) {
+        SIXTEEN(NEAR);
+        t += 16;
+      } else if (t < count) {
+        lanes tail[16];
+        for (size_t k = 0; k < 16; k++) tail[k] = t + k < count ? NEAR(k) : zero;
+        SIXTEEN(TAIL);
+        t = count;
+      } else {
+        break;
+      }
+      // Carries pair up like the digits of a binary counter: one adder a block on average.
+      int p = 4;
+      for (size_t digits = block; digits & 1; digits >>= 1, p++) {
+        lanes carry;
+        ADD(carry, plane[p], plane[p], waiting[p], sixteens);
         sixteens = carry;
       }
+      waiting[p] = sixteens;
     }
-    for (; t < count; t++) {
-      lanes x = ROW(0), carry;
-      carry = ones & x, ones ^= x, x = carry;
-      carry = twos & x, twos ^= x, x = carry;
-      carry = fours & x, fours ^= x, x = carry;
-      carry = eights & x, eights ^= x, x = carry;
-      for (int p = 4; ANY(x); p++) {
-        carry = plane[p] & x;
-        plane[p] ^= x;
+    // What still waits, from the lowest weight on: each digit of the number of blocks is one carry.
+    for (int p = 4; block >> (p - 4); p++) {
+      if (!((block >> (p - 4)) & 1)) continue;
+      lanes x = waiting[p];
+      for (int up = p; up < planes; up++) {
+        lanes carry = plane[up] & x;
+        plane[up] ^= x;
         x = carry;
       }
     }
     plane[0] = ones, plane[1] = twos, plane[2] = fours, plane[3] = eights;
-    lanes above = plane[35], equal = ~above;  // plane[35] stays zero
+    lanes above = zero, equal = ~zero;
     for (int p = used - 1; p >= 0; p--) {
       if ((minimum >> p) & 1)
         equal &= plane[p];
@@ -204,7 +222,6 @@ __attribute__((target(HASWELL))) static void compress_avx2(const uint64_t *row,
   size_t at = 0;
   for (size_t w = 0; w < words; w++) {
     uint64_t m = mask[w];
-    if (!m) continue;
     uint64_t bits = _pext_u64(row[w], m);
     unsigned n = (unsigned)_mm_popcnt_u64(m);
     word |= bits << fill;

@@ -42,6 +42,11 @@ size_t affinity_bits_column_sums(const uint64_t *rows, size_t stride, const uint
                                  size_t count, uint32_t from, uint32_t minimum,
                                  uint32_t *columns, uint32_t *sums);
 
+/// Zeroed memory in huge pages where the system grants them: faulting in four-kilobyte pages costs
+/// more than the work on large scratch. NULL when there is none. Freed with the same size.
+void *affinity_pages_allocate(size_t bytes);
+void affinity_pages_free(void *pages, size_t bytes);
+
 /// exp and log of the C library, so that the core needs no platform module for them.
 double affinity_exp(double x);
 double affinity_log(double x);

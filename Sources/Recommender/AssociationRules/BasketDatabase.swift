@@ -25,18 +25,18 @@ struct BasketDatabase: ~Copyable {
 
   /// bits: words per column (a multiple of 4), columns by rank.
   var columnWords = 0
-  var columns = Vec<UInt64>()
+  var columns = PageArray<UInt64>()
   /// bits: words per row (a multiple of 4), 0 when there are no rows.
   var rowWords = 0
-  var rows = Vec<UInt64>()
+  var rows = PageArray<UInt64>()
   /// Occurrences of rank r stand at `occurrenceStarts[r]..<occurrenceStarts[r] + kept occurrences`.
   var occurrenceStarts = Vec<Int>()
   var occurrenceCounts = Vec<UInt32>()
   /// bits with rows: basket numbers.
-  var occurrences = Vec<UInt32>()
+  var occurrences = PageArray<UInt32>()
   /// lists: baskets by rank, end to end; per occurrence the first place after the item and the basket's end.
-  var sorted = Vec<UInt32>()
-  var suffixes = Vec<Suffix>()
+  var sorted = PageArray<UInt32>()
+  var suffixes = PageArray<Suffix>()
 
   struct Suffix: BitwiseCopyable {
     var start: UInt32
@@ -87,7 +87,7 @@ struct BasketDatabase: ~Copyable {
     var keptOffsets = Vec<UInt32>(capacity: baskets + 1)
     keptOffsets.append(0)
     // One place to spare: the filter writes before it knows whether the item stays.
-    let ranks = Vec<UInt32>(capacity: source.items.count + 1)
+    let ranks = PageArray<UInt32>(count: source.items.count + 1)
     if limit > 0, let items = source.items.baseAddress {
       var filled = 0
       let into = ranks.base
@@ -97,7 +97,8 @@ struct BasketDatabase: ~Copyable {
         for i in source.offsets[b]..<source.offsets[b + 1] {
           let r = rank[Int(items[i])]
           into[filled] = r
-          filled &+= r == .max ? 0 : 1
+          // A rank is below 2^31: no branch, as a third of the items may go.
+          filled &+= Int(1 &- (r &>> 31))
         }
         let length = filled - first
         if length < 2 {
@@ -154,9 +155,9 @@ struct BasketDatabase: ~Copyable {
   }
 
   private mutating func layOutColumns(
-    _ offsets: borrowing Vec<UInt32>, _ ranks: borrowing Vec<UInt32>
+    _ offsets: borrowing Vec<UInt32>, _ ranks: borrowing PageArray<UInt32>
   ) {
-    columns = Vec(repeating: 0, count: max(1, itemCount * columnWords))
+    columns = PageArray(count: itemCount * columnWords)
     // 64 baskets at a time: a word per item collects bits in cache, then goes to its column.
     let block = Vec<UInt64>(repeating: 0, count: itemCount)
     let word = block.base
@@ -177,10 +178,10 @@ struct BasketDatabase: ~Copyable {
   }
 
   private mutating func layOutRows(
-    _ offsets: borrowing Vec<UInt32>, _ ranks: borrowing Vec<UInt32>, _ width: Int
+    _ offsets: borrowing Vec<UInt32>, _ ranks: borrowing PageArray<UInt32>, _ width: Int
   ) {
     rowWords = width
-    rows = Vec(repeating: 0, count: max(1, kept * width))
+    rows = PageArray(count: kept * width)
     let rank = ranks.base
     for b in 0..<kept {
       let row = rows.base + b * width
@@ -191,9 +192,9 @@ struct BasketDatabase: ~Copyable {
   }
 
   private mutating func layOutOccurrences(
-    _ offsets: borrowing Vec<UInt32>, _ ranks: borrowing Vec<UInt32>
+    _ offsets: borrowing Vec<UInt32>, _ ranks: borrowing PageArray<UInt32>
   ) {
-    occurrences = Vec(repeating: 0, count: occurrenceStarts[itemCount])
+    occurrences = PageArray(count: occurrenceStarts[itemCount])
     let cursors = Vec<UInt32>(capacity: itemCount)
     for r in 0..<itemCount { cursors.base[r] = UInt32(occurrenceStarts[r]) }
     let cursor = cursors.base
@@ -212,8 +213,8 @@ struct BasketDatabase: ~Copyable {
 
   /// Transposes the occurrence lists back: each basket then has its items by rank.
   private mutating func layOutSorted(_ offsets: borrowing Vec<UInt32>, _ entries: Int) {
-    sorted = Vec(repeating: 0, count: entries)
-    suffixes = Vec(capacity: occurrenceStarts[itemCount])
+    sorted = PageArray(count: entries)
+    suffixes = PageArray(count: occurrenceStarts[itemCount])
     let cursors = Vec<UInt32>(capacity: kept)
     for b in 0..<kept { cursors.base[b] = offsets[b] }
     let cursor = cursors.base
@@ -229,7 +230,7 @@ struct BasketDatabase: ~Copyable {
         suffix[o] = Suffix(start: place &+ 1, end: offsets[b + 1])
       }
     }
-    occurrences = Vec()
+    occurrences = PageArray()
   }
 }
 

@@ -29,10 +29,10 @@ public func mineFrequentItemsets(
 
 /// The same with the layout given, for the tests: every layout finds the same.
 package func mineFrequentItemsets(
-  _ baskets: Baskets, minimumCount: Int, maxLength: Int = 0, withLists: Bool
+  _ baskets: Baskets, minimumCount: Int, maxLength: Int = 0, withLists: Bool?
 ) -> Itemsets {
   mineFrequentItemsets(
-    BasketDatabase(baskets, minimumCount: minimumCount, layout: withLists ? .lists : .bits),
+    BasketDatabase(baskets, minimumCount: minimumCount, layout: withLists.map { $0 ? .lists : .bits }),
     maxLength: maxLength, limit: Int(UInt32.max) - 1, parallel: nil)
 }
 
