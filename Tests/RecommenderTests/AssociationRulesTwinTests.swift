@@ -71,6 +71,19 @@ import Testing
     }
   }
 
+  /// 2^40 itemsets, all perfect extensions: the copies must stop at the limit too.
+  @Test func equalBasketsDoNotExplode() {
+    let list = BasketList([[UInt32]](repeating: (0..<40).map { UInt32($0) }, count: 5))
+    list.read { baskets in
+      let two = mineFrequentItemsets(baskets, minimumCount: 1, limit: 10_000)
+      #expect(two.maxLength == 2)
+      #expect(two.countsByLength() == [0, 40, 780])
+      let one = mineFrequentItemsets(baskets, minimumCount: 1, limit: 10)
+      #expect(one.maxLength == 1)
+      #expect(one.countsByLength() == [0, 40])
+    }
+  }
+
   static let keys = [
     "b", "a", "ab", "aa", "B", "é", "z-10", "z-9", "sku-1", "sku-10", "sku-2", "", "0", "~",
   ]

@@ -40,28 +40,40 @@ private func mineFrequentItemsets(
   _ database: consuming BasketDatabase, maxLength: Int, limit: Int,
   parallel: ((_ parts: Int, _ body: (Int) -> Void) -> Void)?
 ) -> Itemsets {
-  var bound = maxLength <= 0 || maxLength > 250 ? 250 : maxLength
-  let asked = maxLength <= 0 ? 0 : maxLength
-  while true {
-    var depths = Vec<UInt8>()
-    var ranks = Vec<UInt32>()
-    var counts = Vec<UInt32>()
-    let fits = mine(
-      database, maxLength: bound, limit: limit, parallel: parallel, &depths, &ranks, &counts)
-    if fits || bound == 1 {
-      let applied = bound == (maxLength <= 0 || maxLength > 250 ? 250 : maxLength) ? asked : bound
-      return Itemsets(
-        baskets: database.baskets, minimumCount: database.minimumCount, maxLength: applied,
-        itemIDs: copy(database.itemIDs), itemCounts: copy(database.itemCounts), depths: depths,
-        ranks: ranks, counts: counts)
+  let asked = maxLength <= 0 ? 0 : min(maxLength, deepestItemset)
+  var depths = Vec<UInt8>()
+  var ranks = Vec<UInt32>()
+  var counts = Vec<UInt32>()
+  var applied = asked
+  if !mine(
+    database, maxLength: asked == 0 ? deepestItemset : asked, limit: limit, parallel: parallel,
+    &depths, &ranks, &counts)
+  {
+    // The longest bound that fits: from below, as each step costs about what it finds. Single items
+    // are kept in any case.
+    applied = 0
+    while true {
+      var moreDepths = Vec<UInt8>()
+      var moreRanks = Vec<UInt32>()
+      var moreCounts = Vec<UInt32>()
+      let fits = mine(
+        database, maxLength: applied + 1, limit: applied == 0 ? .max : limit, parallel: parallel,
+        &moreDepths, &moreRanks, &moreCounts)
+      if !fits { break }
+      applied += 1
+      swap(&depths, &moreDepths)
+      swap(&ranks, &moreRanks)
+      swap(&counts, &moreCounts)
     }
-    // What was found before the limit was met tells nothing about the true depth, so step down
-    // from the deepest itemset seen.
-    var deepest = 1
-    for i in 0..<depths.count { deepest = max(deepest, Int(depths[i])) }
-    bound = max(1, min(bound, deepest) - 1)
   }
+  return Itemsets(
+    baskets: database.baskets, minimumCount: database.minimumCount, maxLength: applied,
+    itemIDs: copy(database.itemIDs), itemCounts: copy(database.itemCounts), depths: depths,
+    ranks: ranks, counts: counts)
 }
+
+/// Depths are bytes; no itemset gets near, as all its subsets are found too.
+private let deepestItemset = 250
 
 func copy<Element>(_ source: borrowing Vec<Element>) -> Vec<Element> {
   var fresh = Vec<Element>(capacity: source.count)
@@ -69,8 +81,8 @@ func copy<Element>(_ source: borrowing Vec<Element>) -> Vec<Element> {
   return fresh
 }
 
-/// Mines every first item. False when there are more than `limit` itemsets; the columns then hold
-/// some of them.
+/// Mines every first item. False when there are more than `limit` itemsets; the columns then mean
+/// nothing.
 private func mine(
   _ database: borrowing BasketDatabase, maxLength: Int, limit: Int,
   parallel: ((_ parts: Int, _ body: (Int) -> Void) -> Void)?,
@@ -93,6 +105,7 @@ private func mine(
     var step = part
     while step < items && !searches[part].isOver {
       searches[part].mine(first: items - 1 - step, of: database)
+      if searches[part].depths.count > limit { searches[part].isOver = true }
       step += parts
     }
   }
@@ -113,14 +126,10 @@ private func mine(
     total += searches[part].depths.count
     fits = fits && !searches[part].isOver
   }
-  fits = fits && total <= limit
+  if !fits || total > limit { return false }
   depths = Vec(capacity: total)
   ranks = Vec(capacity: total)
   counts = Vec(capacity: total)
-  if !fits {
-    for part in 0..<parts { depths.append(contentsOf: searches[part].depths.buffer) }
-    return false
-  }
   for step in 0..<items {
     let part = step % parts
     let block = step / parts
@@ -357,6 +366,7 @@ struct ItemsetSearch: ~Copyable {
       if siblings == 0 || depth >= maxLength { continue }
       if support == parentCount {
         copyBlock(blockStart, before)
+        if isOver { return }
         continue
       }
       reserveCandidates(top + siblings)
@@ -381,7 +391,15 @@ struct ItemsetSearch: ~Copyable {
 
   /// Appends the found itemsets `from..<to` again, one item deeper.
   private mutating func copyBlock(_ from: Int, _ to: Int) {
-    let more = to - from
+    var more = to - from
+    if depths.count + more > limit {
+      more = 0
+      for i in from..<to where Int(depths.base[i]) < maxLength { more += 1 }
+      if depths.count + more > limit {
+        isOver = true
+        return
+      }
+    }
     if depths.count + more > depths.capacity { depths.grow(to: depths.count + more) }
     if ranks.count + more > ranks.capacity { ranks.grow(to: ranks.count + more) }
     if counts.count + more > counts.capacity { counts.grow(to: counts.count + more) }
