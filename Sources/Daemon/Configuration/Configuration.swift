@@ -1,0 +1,92 @@
+// Everything the program is told, validated. Made by `Configuration.load` from what was written
+// (file, environment, flags); the defaults here are those of the key table.
+import Engine
+import Events
+import Recommender
+
+public struct Configuration: Equatable, Sendable {
+  /// The topics of DESIGN §3 and §4.
+  public struct Topics: Equatable, Sendable {
+    public var events = "shop.events"
+    public var catalogue = "shop.catalogue"
+    public var recommendations = "affinity.recommendations"
+    public var neighbours = "affinity.neighbours"
+    public var rules = "affinity.rules"
+    public var popular = "affinity.popular"
+    public var insights = "affinity.insights"
+    public var models = "affinity.models"
+    public var receipts = "affinity.receipts"
+    public var deadLetters = "affinity.dead-letters"
+    public init() {}
+  }
+
+  public enum Delivery: String, CaseIterable, Sendable {
+    /// Outputs and offsets commit in one transaction.
+    case exactlyOnce = "exactly_once"
+    /// A crash may repeat messages, with the same ids and bytes.
+    case atLeastOnce = "at_least_once"
+  }
+
+  public enum LogLevel: String, CaseIterable, Sendable {
+    case trace, debug, info, notice, warning, error, critical
+  }
+
+  /// Where the admin port listens.
+  public struct Listen: Equatable, Sendable {
+    /// An address or name; empty: every interface.
+    public var host: String
+    /// 0: any free port.
+    public var port: Int
+    public init(host: String, port: Int) {
+      self.host = host
+      self.port = port
+    }
+    /// `host:port`, an IPv6 address in brackets.
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  }
+
+  public var engine = EngineConfiguration()
+  /// Properties of librdkafka as written, secrets included: print with `Settings.isSecret` in mind.
+  public var kafka = ["bootstrap.servers": "localhost:9092", "group.id": "affinity"]
+  public var topics = Topics()
+  public var delivery = Delivery.exactlyOnce
+  public var stateDirectory = "/var/lib/affinity"
+  /// Milliseconds between snapshots.
+  public var snapshotInterval: Int64 = 300_000
+  /// Bytes of one message; more is a dead letter.
+  public var maxMessageBytes = 16 << 20
+  /// Milliseconds of wall clock between ticks.
+  public var modelInterval: Int64 = 60_000
+  /// Milliseconds between lines of the metrics log.
+  public var metricsInterval: Int64 = 10_000
+  /// "-" is standard output.
+  public var metricsFile = "-"
+  /// nil: no admin port.
+  public var adminListen: Listen? = Listen(host: "127.0.0.1", port: 9464)
+  /// "-" is standard error.
+  public var logFile = "-"
+  public var logLevel = LogLevel.info
+  /// Milliseconds from the first signal to the end, whatever hangs.
+  public var shutdownTimeout: Int64 = 25_000
+
+  public init() {}
+
+  /// The bounds that decoding needs.
+  public var eventLimits: EventLimits {
+    EventLimits(
+      maxItems: engine.maxItems, maxIDBytes: engine.maxIDBytes, maxMessageBytes: maxMessageBytes)
+  }
+}
+
+/// All that is wrong with a configuration, in the order of the file, then the environment, then flags.
+public struct ConfigurationProblems: Error, Equatable, CustomStringConvertible {
+  public struct Problem: Equatable, Sendable {
+    /// `affinity.yaml:12`, `AFFINITY_MODEL__INTERVAL`, `--model.interval`.
+    public var origin: String
+    /// Key, value and bound; never a secret.
+    public var message: String
+    public var description: String { origin.isEmpty ? message : "\(origin): \(message)" }
+  }
+  public var problems: [Problem]
+  public var description: String { problems.map(\.description).joined(separator: "\n") }
+}
