@@ -33,6 +33,13 @@ def refuse_constant(name):
     raise ValueError(f"{name} is not JSON")
 
 
+def distinct(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key is given twice: " + ", ".join(k for k, _ in pairs))
+    return members
+
+
 def is_deletion(value):
     return (isinstance(value, dict) and value.keys() == {"key", "deleted"}
             and isinstance(value["key"], str) and value["deleted"] is True)
@@ -53,7 +60,7 @@ def check_lines(schema, files, every=1):
                     continue
                 lines += 1
                 try:
-                    value = json.loads(line, parse_constant=refuse_constant)
+                    value = json.loads(line, parse_constant=refuse_constant, object_pairs_hook=distinct)
                 except ValueError as error:
                     found = [f"not JSON: {error}"]
                 else:
