@@ -85,20 +85,14 @@ struct Ranker: ~Copyable {
     propose(scene, model: model, interactions: interactions)
     let chosen = choose(interactions: interactions)
     if chosen.isEmpty && listener.lastList == 0 { return 0 }
+    let hash = Ranker.hash(chosen, interactions: interactions)
+    if let unlessHash, unlessHash == hash { return hash }
 
     let start = outputs.writer.count
     outputs.writer.append(bytes: key)
     let keyEnd = outputs.writer.count
     writeHead(scene, key: key, cause: cause, topics: topics, model: model, into: &outputs.writer)
-    let listStart = outputs.writer.count
     write(chosen, model: model, interactions: interactions, into: &outputs.writer)
-    let hash = Fingerprint(
-      of: UnsafeRawBufferPointer(rebasing: outputs.writer.bytes[listStart...])
-    ).low | 1
-    if let unlessHash, unlessHash == hash {
-      outputs.writer.truncate(to: start)
-      return hash
-    }
     outputs.writer.append("}")
     outputs.finish(
       .recommendations, start: start, keyEnd: keyEnd, receivedAt: cause.receivedAt)
@@ -391,6 +385,17 @@ struct Ranker: ~Copyable {
       heap.swapAt(i, least)
       i = least
     }
+  }
+
+  /// A list is its items and their scores: evidence that moves without them is no change.
+  private static func hash(_ chosen: [Chosen], interactions: borrowing Interactions) -> UInt64 {
+    var h = Fingerprint(low: 0x9e37_79b9_7f4a_7c15, high: UInt64(chosen.count))
+    for entry in chosen {
+      h = Fingerprint(
+        h, interactions.items.fingerprint(entry.item), entry.score.bitPattern,
+        entry.rest.bitPattern)
+    }
+    return h.low | 1
   }
 
   // MARK: bytes

@@ -23,9 +23,11 @@ public struct ByteWriter: ~Copyable {
 
   @inlinable public mutating func append(byte: UInt8) { storage.append(byte) }
 
-  @inlinable public mutating func append(_ literal: StaticString) {
-    storage.append(
-      contentsOf: UnsafeBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
+  @inlinable @inline(__always) public mutating func append(_ literal: StaticString) {
+    // Inlined, the length is a constant and the copy a few moves.
+    let count = literal.utf8CodeUnitCount
+    reserve(count).update(from: literal.utf8Start, count: count)
+    advance(count)
   }
 
   @inlinable public mutating func append(bytes: UnsafeRawBufferPointer) {
@@ -44,17 +46,23 @@ public struct ByteWriter: ~Copyable {
 
   @inlinable public mutating func append(unsigned value: UInt64) {
     let at = reserve(20)
-    var rest = value
-    var digits = 1
-    var limit: UInt64 = 10
-    while digits < 20 && rest >= limit {
+    if value < 10 {
+      at[0] = UInt8(truncatingIfNeeded: 48 &+ value)
+      advance(1)
+      return
+    }
+    var digits = 2
+    var limit: UInt64 = 100
+    while digits < 20 && value >= limit {
       digits &+= 1
       limit = digits == 20 ? UInt64.max : limit &* 10
     }
+    var rest = value
     var i = digits &- 1
     while i >= 0 {
-      at[i] = UInt8(truncatingIfNeeded: 48 &+ rest % 10)
-      rest /= 10
+      let next = rest / 10
+      at[i] = UInt8(truncatingIfNeeded: 48 &+ rest &- next &* 10)
+      rest = next
       i &-= 1
     }
     advance(digits)
@@ -74,6 +82,13 @@ public struct ByteWriter: ~Copyable {
     at[0] = UInt8(ascii: "\"")
     var i = 0
     let n = text.count
+    // Eight bytes at a time while none of them needs escaping or checking.
+    while i &+ 8 <= n {
+      let word = text.loadUnaligned(fromByteOffset: i, as: UInt64.self)
+      if ByteWriter.needsCare(word) { break }
+      UnsafeMutableRawPointer(at + (i &+ 1)).storeBytes(of: word, as: UInt64.self)
+      i &+= 8
+    }
     while i < n {
       let c = text[i]
       if c < 0x20 || c == 0x22 || c == 0x5c || c >= 0x80 { break }
@@ -83,6 +98,18 @@ public struct ByteWriter: ~Copyable {
     advance(i &+ 1)
     if i < n { appendSlowly(UnsafeRawBufferPointer(rebasing: text[i...])) }
     append(byte: UInt8(ascii: "\""))
+  }
+
+  /// Whether one of the eight bytes is a control character, a quote, a backslash or not ASCII.
+  @inlinable @inline(__always) static func needsCare(_ word: UInt64) -> Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highs: UInt64 = 0x8080_8080_8080_8080
+    let quotes = word ^ (ones &* 0x22)
+    let slashes = word ^ (ones &* 0x5c)
+    let low = (word &- ones &* 0x20) & ~word
+    let quote = (quotes &- ones) & ~quotes
+    let slash = (slashes &- ones) & ~slashes
+    return (word | low | quote | slash) & highs != 0
   }
 
   public mutating func append(quoted text: String) {

@@ -22,18 +22,23 @@ struct ReplayCommand: ParsableCommand {
   @Flag(inversion: .prefixedNo, help: "Make recommendation lists.") var recommendations = true
   @Option(help: "Catalogue lines ({\"item\":…,\"title\":…}); may be given several times.")
   var catalogue: [String] = []
-  @Option(help: "Threads that build models.") var threads = 2
+  @Option(help: "Threads that build models; by default model.threads.") var threads: Int?
+  @OptionGroup var settings: ConfigurationArguments
   @Flag(help: "The summary as one JSON object.") var json = false
 
   func run() throws {
+    let configuration = try settings.load()
     var options = ReplayOptions()
+    options.engine = configuration.engine
+    options.limits = configuration.eventLimits
+    options.eventsTopic = configuration.topics.events
     options.files = files
     options.directory = out
     options.ticks = ticks.ticks
     options.isFinal = final
     options.writesRecommendations = recommendations
     options.catalogues = catalogue
-    options.threads = threads
+    options.threads = threads ?? configuration.engine.threads
     let bar = ProgressBar("replay")
     do {
       let replay = try Replay(options) { done, total in bar.show(done, of: total) }
