@@ -81,7 +81,7 @@ let package = Package(
     .testTarget(
       name: "EdgeTests",
       dependencies: ["Daemon", "Importers", "Simulator", "Engine", "Recommender", "Sparse", "TestSupport"],
-      swiftSettings: strict),
+      exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Kafka", "Daemon", "TestSupport"], swiftSettings: strict),
   ],

@@ -9,15 +9,16 @@ struct Affinityd: ParsableCommand {
     commandName: "affinityd",
     abstract: "Turns a shop's event log into recommendations, all the time.",
     subcommands: [
-      SimulateCommand.self, ImportCommand.self, ReplayCommand.self, BrokerCommand.self,
-      ProduceCommand.self, DemoCommand.self, ExplainCommand.self,
+      SimulateCommand.self, ImportCommand.self, ValidateCommand.self, ReplayCommand.self,
+      BrokerCommand.self, ProduceCommand.self, DemoCommand.self, ExplainCommand.self,
     ])
 }
 
 // A closed pipe is an error of the write that meets it, not the end of the process.
 signal(SIGPIPE, SIG_IGN)
 do {
-  var command = try Affinityd.parseAsRoot()
+  let arguments = settingsFirst(Array(CommandLine.arguments.dropFirst()))
+  var command = try Affinityd.parseAsRoot(arguments)
   try command.run()
 } catch let failure as CommandFailure {
   failure.report()

@@ -5,21 +5,6 @@ import Events
 import Recommender
 
 public struct Configuration: Equatable, Sendable {
-  /// The topics of DESIGN §3 and §4.
-  public struct Topics: Equatable, Sendable {
-    public var events = "shop.events"
-    public var catalogue = "shop.catalogue"
-    public var recommendations = "affinity.recommendations"
-    public var neighbours = "affinity.neighbours"
-    public var rules = "affinity.rules"
-    public var popular = "affinity.popular"
-    public var insights = "affinity.insights"
-    public var models = "affinity.models"
-    public var receipts = "affinity.receipts"
-    public var deadLetters = "affinity.dead-letters"
-    public init() {}
-  }
-
   public enum Delivery: String, CaseIterable, Sendable {
     /// Outputs and offsets commit in one transaction.
     case exactlyOnce = "exactly_once"
@@ -48,7 +33,7 @@ public struct Configuration: Equatable, Sendable {
   public var engine = EngineConfiguration()
   /// Properties of librdkafka as written, secrets included: print with `Settings.isSecret` in mind.
   public var kafka = ["bootstrap.servers": "localhost:9092", "group.id": "affinity"]
-  public var topics = Topics()
+  public var topics = TopicNames()
   public var delivery = Delivery.exactlyOnce
   public var stateDirectory = "/var/lib/affinity"
   /// Milliseconds between snapshots.
@@ -89,4 +74,19 @@ public struct ConfigurationProblems: Error, Equatable, CustomStringConvertible {
   }
   public var problems: [Problem]
   public var description: String { problems.map(\.description).joined(separator: "\n") }
+}
+
+extension DaemonOptions {
+  /// What the live loop needs of a configuration; the rest keeps its defaults.
+  public init(_ configuration: Configuration) {
+    self.init()
+    kafka = configuration.kafka
+    topics = configuration.topics
+    engine = configuration.engine
+    limits = configuration.eventLimits
+    modelInterval = configuration.modelInterval
+    metricsInterval = configuration.metricsInterval
+    metricsFile = configuration.metricsFile
+    shutdownTimeout = configuration.shutdownTimeout
+  }
 }

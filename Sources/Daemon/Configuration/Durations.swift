@@ -46,4 +46,13 @@ public enum DurationText {
     }
     return "\(milliseconds)ms"
   }
+
+  /// For people: one decimal in the largest unit below it, 1.3h.
+  public static func rounded(_ milliseconds: Int64) -> String {
+    guard let unit = units.dropLast().reversed().first(where: { milliseconds >= $0.milliseconds }),
+      unit.milliseconds > 1
+    else { return "\(milliseconds)ms" }
+    let tenths = milliseconds / (unit.milliseconds / 10)
+    return "\(tenths / 10).\(tenths % 10)\(unit.suffix)"
+  }
 }
