@@ -181,8 +181,13 @@ public struct Engine: ~Copyable {
           order: order ?? .zero, receivedAt: receivedAt)
         if entry.pointee.isPending {
           causesOvertaken &+= 1
-        } else if configuration.recommend.linger == 0 {
+        }
+        // An order without a user is anybody's: another session may change it, so nothing lingers on it.
+        let isShared = event.user.count == 0 && order != nil
+        if isShared || configuration.recommend.linger == 0 {
           makeList(id, into: &outputs)
+        } else if entry.pointee.isPending {
+          // Keeps its place in the queue.
         } else {
           audience.enqueue(id, due: clock &+ configuration.recommend.linger)
         }
@@ -261,7 +266,7 @@ public struct Engine: ~Copyable {
     if event.order.count > 0 { return rowPrint(event.user, kind: 2, id: event.order) }
     switch event.type {
     case .purchase, .refund:
-      let time = event.ordered ?? event.time
+      let time = event.type == .refund ? event.ordered ?? event.time : event.time
       if event.user.count > 0 { return rowPrint(event.user, kind: 3, number: time) }
       if event.session.count > 0 { return rowPrint(event.session, kind: 4, number: time) }
       return nil

@@ -89,8 +89,9 @@ public struct ModelBuilder: ~Copyable {
   /// Makes the model of a seal.
   /// - Parameter parallel: runs parts of a kernel, at once or in turn; the result is the same.
   public mutating func build(_ seal: Seal, parallel: @escaping Parallel) -> BuiltModel {
-    for id in seal.removedItems { items.remove(id) }
+    // In stage one's order: the batch's new items had their ids before the seal gave any back.
     absorb(seal.batch)
+    for id in seal.removedItems { items.remove(id) }
     ranks.update(from: items)
     sequence += 1
 

@@ -267,6 +267,8 @@ struct Ranker: ~Copyable {
     case .cosine, .jaccard, .conditional: break
     case .lift, .llr, .count: weight = weight / table.values[range.lowerBound]
     }
+    // A ratio that rounds to 0 attracts nobody, and has nothing to be divided by.
+    if !weight.isFinite { return }
     for at in range {
       let value = table.values[at]
       add(

@@ -21,7 +21,8 @@ public struct Seal: Sendable {
   public var horizons: [Int64]
   /// Digest of the rows.
   public var digest: Fingerprint
-  /// Items that nothing holds any more: forget their ids before taking `batch`.
+  /// Items that nothing holds any more: forget their ids after taking `batch`, whose new items had
+  /// theirs before these were given back.
   public var removedItems: [UInt32]
   public var batch: ChangeBatch
   public var popularity: PopularitySeal

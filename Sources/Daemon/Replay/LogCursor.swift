@@ -145,7 +145,8 @@ final class LogCursor {
     chunk.keys.removeAll(keepingCapacity: true)
     chunk.values.removeAll(keepingCapacity: true)
     var start = 0
-    while start < bytes.count && start < LogCursor.chunkBytes {
+    // Until there is a record: a chunk without one would end the file.
+    while start < bytes.count && (start < LogCursor.chunkBytes || chunk.batch.count == 0) {
       let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
       let length = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.count
       appendDumped(UnsafeRawBufferPointer(rebasing: rest[..<length]), to: chunk)

@@ -214,13 +214,17 @@ public struct Interactions: ~Copyable {
 
   /// After the last item of an act: rows that got no slot are remembered for the next reclaim.
   public mutating func finish(_ ids: RowIDs) {
-    if orphans.isEmpty { return }
-    orphans.removeAll { orphan in
-      switch orphan.context {
-      case .user: userRefs[Int(orphan.row)] > 0
-      case .session: sessionRefs[Int(orphan.row)] > 0
-      case .order: orderRefs[Int(orphan.row)] > 0
-      }
+    // This act's rows stand at the end. Whether an earlier one has slots by now is asked at the tick.
+    while let orphan = orphans.last, rowReferences(orphan.context, orphan.row) > 0 {
+      orphans.removeLast()
+    }
+  }
+
+  private func rowReferences(_ context: ContextKind, _ row: UInt32) -> UInt8 {
+    switch context {
+    case .user: userRefs[Int(row)]
+    case .session: sessionRefs[Int(row)]
+    case .order: orderRefs[Int(row)]
     }
   }
 
@@ -326,6 +330,15 @@ public struct Interactions: ~Copyable {
 
   /// Moves every matrix's horizon to `tick` minus its window and drops what is at or before it.
   public mutating func expire(tick: Int64) {
+    // Before rows are emptied, so that no row is given back twice.
+    for orphan in orphans where rowReferences(orphan.context, orphan.row) == 0 {
+      switch orphan.context {
+      case .user: users.remove(orphan.row)
+      case .session: sessions.remove(orphan.row)
+      case .order: orders.remove(orphan.row)
+      }
+    }
+    orphans.removeAll()
     for m in 0..<matrices.count {
       guard let window = matrices[m].window else { continue }
       let context = contexts[m]
@@ -358,14 +371,6 @@ public struct Interactions: ~Copyable {
         }
       }
     }
-    for orphan in orphans {
-      switch orphan.context {
-      case .user: if userRefs[Int(orphan.row)] == 0 { users.remove(orphan.row) }
-      case .session: if sessionRefs[Int(orphan.row)] == 0 { sessions.remove(orphan.row) }
-      case .order: if orderRefs[Int(orphan.row)] == 0 { orders.remove(orphan.row) }
-      }
-    }
-    orphans.removeAll()
     if let m = popularityMatrix {
       let popularMoved = popular.move(to: tick)
       let recentMoved = recent.move(to: tick)

@@ -1,0 +1,86 @@
+// Drives the engine as replay does, with both stages in turn, and keeps every message.
+import Engine
+import Events
+import Recommender
+import Sparse
+import TestSupport
+
+struct Sent: Hashable {
+  var topic: OutputTopic
+  var key: String
+  /// nil: a null.
+  var value: String?
+}
+
+final class Driver {
+  var engine: Engine
+  var builder: ModelBuilder
+  var outputs = Outputs()
+  var sent: [Sent] = []
+  var built: BuiltModel?
+  /// The driver's clock: the highest event time.
+  var clock: Int64 = .min
+  private let batch = EventBatch()
+
+  init(_ configuration: EngineConfiguration) {
+    engine = Engine(configuration)
+    builder = ModelBuilder(configuration)
+  }
+
+  @discardableResult
+  func apply(_ event: Event, partition: Int32 = 0, offset: Int64) -> Disposition? {
+    var writer = ByteWriter()
+    event.append(to: &writer)
+    batch.reset()
+    guard case .event(let view) = batch.decode(value: writer.bytes) else { return nil }
+    clock = max(clock, event.time)
+    engine.release(dueBy: clock, into: &outputs)
+    let disposition = engine.apply(
+      view, at: LogPosition(partition: partition, offset: offset), clock: clock, into: &outputs)
+    collect()
+    return disposition
+  }
+
+  /// Flush, seal, build, activate, renew.
+  func tick(_ time: Int64) {
+    engine.flush(into: &outputs)
+    let built = builder.build(engine.seal(tick: time)) { parts, body in
+      for part in 0..<parts { body(part) }
+    }
+    engine.activate(built, into: &outputs)
+    collect()
+    collect(built.outputs)
+    while engine.renew(limit: 7, into: &outputs) > 0 {}
+    collect()
+    self.built = built
+  }
+
+  func flush() {
+    engine.flush(into: &outputs)
+    collect()
+  }
+
+  private func collect() {
+    collect(outputs)
+    outputs.removeAll()
+  }
+
+  private func collect(_ outputs: borrowing Outputs) {
+    for i in 0..<outputs.count {
+      let record = outputs.records[i]
+      sent.append(
+        Sent(
+          topic: record.topic, key: String(decoding: outputs.key(record), as: UTF8.self),
+          value: record.isDeletion ? nil : String(decoding: outputs.value(record), as: UTF8.self)))
+    }
+  }
+
+  /// The last value of each key of a topic; nulls remove.
+  func folded(_ topic: OutputTopic) -> [String: String] {
+    var state: [String: String] = [:]
+    for message in sent where message.topic == topic { state[message.key] = message.value }
+    return state
+  }
+
+  func item(_ id: UInt32) -> String { engine.interactions.items.string(id) }
+}
