@@ -22,7 +22,7 @@ struct Cause: BitwiseCopyable {
 }
 
 struct Listener: BitwiseCopyable {
-  /// Stream time of the last cause.
+  /// The latest event time of a cause.
   var lastActive: Int64 = .min
   /// Low word of the hash of the last list sent; 0 = none.
   var lastList: UInt64 = 0

@@ -166,7 +166,8 @@ public struct Engine: ~Copyable {
 
     if let id = listener, isPositive, causeTypes[Int(event.type.rawValue)] {
       let entry = audience.listeners.base + Int(id)
-      entry.pointee.lastActive = streamTime ?? event.time
+      // By event time, so that who is active does not depend on how partitions interleave.
+      entry.pointee.lastActive = max(entry.pointee.lastActive, event.time)
       entry.pointee.needsRenewal = false
       if let session {
         entry.pointee.session = session

@@ -9,8 +9,9 @@ struct Affinityd: ParsableCommand {
     commandName: "affinityd",
     abstract: "Turns a shop's event log into recommendations, all the time.",
     subcommands: [
-      SimulateCommand.self, ImportCommand.self, ValidateCommand.self, ReplayCommand.self,
-      BrokerCommand.self, ProduceCommand.self, DemoCommand.self, ExplainCommand.self,
+      RunCommand.self, DemoCommand.self, ReplayCommand.self, ExplainCommand.self,
+      SimulateCommand.self, ImportCommand.self, ValidateCommand.self, ProduceCommand.self,
+      BrokerCommand.self,
     ])
 }
 
