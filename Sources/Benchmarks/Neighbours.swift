@@ -141,8 +141,6 @@ private func total(_ table: NeighbourTable) -> Double {
   return sum
 }
 
-private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
-
 private func seconds(_ body: () -> Void) -> Double {
   let start = ContinuousClock.now
   body()

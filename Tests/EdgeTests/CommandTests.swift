@@ -23,7 +23,7 @@ import Testing
       URL(fileURLWithPath: NSTemporaryDirectory() + "affinity-\($0)-\(UUID().uuidString)")
     }
     defer { for file in files { try? FileManager.default.removeItem(at: file) } }
-    for file in files { FileManager.default.createFile(atPath: file.path, contents: nil) }
+    for file in files { try Data().write(to: file) }
     let process = Process()
     process.executableURL = program
     process.arguments = arguments
