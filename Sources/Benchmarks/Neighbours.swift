@@ -14,7 +14,7 @@ struct BenchMatrix {
   var rows: RowChanges
 }
 
-/// `neighbours [--shape NAME] [--threads N] [--repeat N] [--dump DIR] [--digest] [--k N]`
+/// `neighbours [--shape NAME] [--threads N] [--repeat N] [--dump DIR] [--digest] [--cpu] [--k N]`
 func benchNeighbours(arguments: [String]) {
   var shapes = ["online-retail", "film", "grocer", "check-in", "sparse"]
   var threads = [1, 2]
@@ -32,6 +32,7 @@ func benchNeighbours(arguments: [String]) {
     case "--threads": threads = [Int(next()) ?? 1]
     case "--repeat": repeats = Int(next()) ?? 5
     case "--dump": dump = next()
+    case "--cpu": cpuClock = true
     case "--digest": options.digest = true
     case "--k": options.k = Int(next()) ?? 50
     case "--measure": options.measure = Measure(name: next()) ?? .cosine
@@ -87,10 +88,10 @@ private func measure(
     var counts = CoOccurrence(
       matrices: [relation.sourceMatrix], relations: [relation], neighbours: options.k)
     counts.keepsDigest = options.digest
-    loads.append(seconds { counts.apply(matrix.rows, matrix: 0) })
+    loads.append(elapsed { counts.apply(matrix.rows, matrix: 0) })
     var table: NeighbourTable?
     cold.append(
-      seconds { table = counts.neighbours(relation: 0, items: ranks, parallel: run(threads)) })
+      elapsed { table = counts.neighbours(relation: 0, items: ranks, parallel: inParts(threads)) })
     pairs = table!.pairs
     sum = total(table!)
     peak = max(peak, memory("VmHWM"))
@@ -100,11 +101,11 @@ private func measure(
       matrices: [relation.sourceMatrix], relations: [relation], neighbours: options.k)
     later.keepsDigest = options.digest
     later.apply(base, matrix: 0)
-    table = later.neighbours(relation: 0, items: ranks, parallel: run(threads))
+    table = later.neighbours(relation: 0, items: ranks, parallel: inParts(threads))
     warm.append(
-      seconds {
+      elapsed {
         later.apply(late, matrix: 0)
-        table = later.neighbours(relation: 0, items: ranks, parallel: run(threads))
+        table = later.neighbours(relation: 0, items: ranks, parallel: inParts(threads))
       })
     lateSum = total(table!)
   }
@@ -113,13 +114,13 @@ private func measure(
     let scale = pow(10, Double(digits))
     return "\((x * scale).rounded() / scale)"
   }
-  let tick = median(cold)
+  let tick = middle(cold)
   print(
-    matrix.name, threads, show(median(loads)), show(tick), show(tick * 1e9 / Double(pairs), 1),
-    pairs, show(sum, 2), (peak - before) / 1024, show(median(warm)))
+    matrix.name, threads, show(middle(loads)), show(tick), show(tick * 1e9 / Double(pairs), 1),
+    pairs, show(sum, 2), (peak - before) / 1024, show(middle(warm)))
 }
 
-private func run(_ threads: Int) -> Parallel {
+private func inParts(_ threads: Int) -> Parallel {
   if threads == 1 { return { parts, body in for part in 0..<parts { body(part) } } }
   return { parts, body in
     withoutActuallyEscaping(body) { body in
@@ -141,10 +142,19 @@ private func total(_ table: NeighbourTable) -> Double {
   return sum
 }
 
-private func seconds(_ body: () -> Void) -> Double {
-  let start = ContinuousClock.now
+private func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+
+/// Processor time of all threads instead of the wall's: for one thread on a busy machine.
+nonisolated(unsafe) private var cpuClock = false
+
+private func elapsed(_ body: () -> Void) -> Double {
+  let clock = cpuClock ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC
+  var start = timespec()
+  var end = timespec()
+  clock_gettime(clock, &start)
   body()
-  return (ContinuousClock.now - start) / .seconds(1)
+  clock_gettime(clock, &end)
+  return Double(end.tv_sec - start.tv_sec) + Double(end.tv_nsec - start.tv_nsec) * 1e-9
 }
 
 /// A line of /proc/self/status, KiB.

@@ -3,6 +3,7 @@
 // chosen when the program starts; elsewhere plain C is used. 
 // BitKernels.swift holds the Swift twins that the tests compare them with.
 #pragma once
+#include "PairKernels.h"
 #include <stddef.h>
 #include <stdint.h>
 #ifdef __cplusplus

@@ -17,6 +17,9 @@ public struct CoOccurrence: ~Copyable {
   public var keepsDigest = true
 
   private let mirrors: [RowMirror]
+  /// Per matrix, the stored counts of its relation with itself.
+  private let squares: [SquareCounts]
+  private var diffs = RowDiffs()
   private let sources: [Int]
   private let targets: [Int]
 
@@ -28,6 +31,7 @@ public struct CoOccurrence: ~Copyable {
     self.relations = relations
     self.neighbours = neighbours
     mirrors = matrices.map { _ in RowMirror() }
+    squares = matrices.map { _ in SquareCounts() }
     func place(_ matrix: MatrixConfiguration) -> Int {
       guard let found = matrices.firstIndex(of: matrix) else {
         preconditionFailure("a relation's matrix is not among the matrices")
@@ -41,7 +45,11 @@ public struct CoOccurrence: ~Copyable {
   /// Takes the changed rows of one matrix. A row without items is gone.
   /// Complexity: O(old and new entries of those rows).
   public mutating func apply(_ changes: RowChanges, matrix: Int) {
-    mirrors[matrix].apply(changes)
+    let mirror = mirrors[matrix]
+    let square = squares[matrix]
+    diffs.removeAll()
+    mirror.apply(changes, diffs: &diffs, wantsDiffs: square.isCurrent)
+    square.update(diffs, mirror)
   }
 
   /// Rows with an active entry.
@@ -49,7 +57,10 @@ public struct CoOccurrence: ~Copyable {
   /// Active entries.
   public func entries(matrix: Int) -> Int { mirrors[matrix].entries }
   /// Bytes held between ticks.
-  public var bytes: Int { mirrors.reduce(0) { $0 + $1.bytes } }
+  public var bytes: Int {
+    mirrors.reduce(0) { $0 + $1.bytes } + squares.reduce(0) { $0 + $1.bytes } + diffs.items.bytes
+      + diffs.rows.bytes
+  }
 
   /// The active items of one row, ascending; valid until the next `apply`.
   public func row(_ row: UInt32, matrix: Int) -> UnsafeBufferPointer<UInt32> {
@@ -96,22 +107,29 @@ public struct CoOccurrence: ~Copyable {
     let a = mirrors[sources[relation]]
     let b = mirrors[targets[relation]]
     precondition(items.count >= max(a.itemLimit, b.itemLimit), "an item without a key")
-    let columns = Columns(of: a)
+    if a === b {
+      let square = squares[sources[relation]]
+      let active = a.columnCounts.buffer.reduce(0) { $0 + ($1 > 0 ? 1 : 0) }
+      if SquareCounts.suits(a, activeItems: active, work: a.work) {
+        if !square.isCurrent { square.rebuild(a, parallel) }
+        square.ticked()
+        return neighbours(from: square, a, configuration, items, parallel)
+      }
+      square.drop()
+    }
+    let columns = Columns(source: a, target: b, items: items.count)
     let words = digestWords(configuration, items)
     let input = ProductInput(
       items: items.count,
-      columnStarts: UnsafePointer(columns.starts.base), columnRows: UnsafePointer(columns.rows.base),
-      columnLimit: a.itemLimit,
-      arena: UnsafePointer(b.arena.base), offsets: UnsafePointer(b.offsets.base),
-      counts: UnsafePointer(b.counts.base), rowLimit: b.rowLimit,
-      ranks: UnsafePointer(items.rankOf.base),
-      isSymmetric: a === b,
-      minBoth: UInt32(clamping: max(1, configuration.minBoth)), k: neighbours,
+      starts: UnsafePointer(columns.starts.base), places: UnsafePointer(columns.places.base),
+      costs: UnsafePointer(columns.costs.base), arena: UnsafePointer(b.arena.base),
+      ranks: UnsafePointer(items.rankOf.base), isSymmetric: a === b, k: neighbours,
       sourceWords: keepsDigest ? UnsafePointer(words.source.base) : nil,
       targetWords: keepsDigest
         ? UnsafePointer(a === b ? words.source.base : words.target.base) : nil)
     let built = build(
-      input, configuration, a, b, contexts: contexts(relation: relation), parallel)
+      input, configuration, a, b, work: columns.work, contexts: contexts(relation: relation),
+      parallel)
     _ = consume columns
     _ = consume words
     return built
@@ -140,88 +158,170 @@ public struct CoOccurrence: ~Copyable {
     return words
   }
 
+  /// Reads every row of a square. Labels stand for items until the lists are written.
+  private func neighbours(
+    from square: SquareCounts, _ mirror: RowMirror, _ relation: RelationConfiguration,
+    _ items: borrowing ItemRanks, _ parallel: Parallel
+  ) -> NeighbourTable {
+    let labels = square.labels
+    let list = min(neighbours, labels - 1)
+    let storage = NeighbourTable.Storage(items: items.count, slots: labels * list)
+    for item in 0..<mirror.itemLimit {
+      storage.sourceCount[item] = mirror.columnCounts[item]
+      storage.targetCount[item] = mirror.columnCounts[item]
+    }
+    let slots = Vec<UInt32>(repeating: 0, count: items.count)
+    let lengths = Vec<UInt32>(repeating: 0, count: items.count)
+    let ranks = Vec<UInt32>(repeating: 0, count: labels)
+    let labelCounts = Vec<UInt32>(repeating: 0, count: labels)
+    var words = Vec<Fingerprint>()
+    let tag = Fingerprint(of: relation.name)
+    // Slots in order of items, which is the order of the table.
+    let order = Vec<UInt32>(repeating: SquareCounts.none, count: items.count)
+    for label in 0..<labels {
+      let item = Int(square.idOf[label])
+      order[item] = UInt32(label)
+      ranks[label] = items.rankOf[item]
+      labelCounts[label] = mirror.columnCounts[item]
+      if keepsDigest {
+        words.append(
+          CountsDigest.word(items.fingerprint(UInt32(item)), relation: tag, isTarget: false))
+      }
+    }
+    var next = 0
+    for item in 0..<items.count where order[item] != SquareCounts.none {
+      slots[item] = UInt32(next)
+      next += list
+    }
+    let scoring = Scoring(
+      relation, source: labelCounts.base, target: labelCounts.base, count: labels,
+      contexts: mirror.activeRows)
+    let parts = labels < 64 ? 1 : 16
+    let sums = Vec<ProductSums>(repeating: ProductSums(), count: parts)
+    let output = ProductOutput(
+      slots: UnsafePointer(slots.base), lengths: lengths.base, ids: storage.ids,
+      both: storage.both, values: storage.values)
+    let (rankBase, wordBase) = (UnsafePointer(ranks.base), UnsafePointer(words.base))
+    let keepsDigest = keepsDigest
+    let k = neighbours
+    scoring.with(relation) { scorer in
+      parallel(parts) { part in
+        sums[part] = SquareProduct.run(
+          square, output, scorer: scorer,
+          range: (labels * part / parts)..<(labels * (part + 1) / parts), ranks: rankBase,
+          words: keepsDigest ? wordBase : nil, k: k)
+      }
+    }
+    return table(
+      relation, storage, slots, lengths, sums, contexts: mirror.activeRows, isSymmetric: true)
+  }
+
+  private func table(
+    _ relation: RelationConfiguration, _ storage: NeighbourTable.Storage,
+    _ slots: borrowing Vec<UInt32>, _ lengths: borrowing Vec<UInt32>,
+    _ sums: borrowing Vec<ProductSums>, contexts: Int, isSymmetric: Bool
+  ) -> NeighbourTable {
+    storage.close(slots: UnsafePointer(slots.base), lengths: UnsafePointer(lengths.base))
+    var cells = 0
+    var digest = Fingerprint.zero
+    for part in 0..<sums.count {
+      cells += sums[part].cells
+      digest &+= sums[part].digest
+    }
+    return NeighbourTable(
+      measure: relation.measure, shrinkage: relation.shrinkage, contexts: contexts,
+      pairs: isSymmetric ? cells / 2 : cells, countsDigest: digest, storage: storage)
+  }
+
   private func build(
     _ input: ProductInput, _ relation: RelationConfiguration, _ a: RowMirror, _ b: RowMirror,
-    contexts: Int, _ parallel: Parallel
+    work: UInt64, contexts: Int, _ parallel: Parallel
   ) -> NeighbourTable {
     let items = input.items
     let parts = items < 64 ? 1 : 32
-    let costs = Vec<UInt64>(repeating: 0, count: items)
-    parallel(parts) { part in
-      for item in (items * part / parts)..<(items * (part + 1) / parts) {
-        costs[item] = UInt64(input.cost(item))
-      }
-    }
     let slots = Vec<UInt32>(repeating: 0, count: items)
     let lengths = Vec<UInt32>(repeating: 0, count: items)
-    let weights = Vec<Float>(repeating: 0, count: items)
     var total = 0
-    var work: UInt64 = 0
     for item in 0..<items {
       slots[item] = UInt32(clamping: total)
-      total += Int(min(costs[item], UInt64(input.k)))
-      work += costs[item]
+      total += Int(min(input.costs[item], UInt64(min(input.k, items))))
     }
     let storage = NeighbourTable.Storage(items: items, slots: total)
     for item in 0..<a.itemLimit { storage.sourceCount[item] = a.columnCounts[item] }
     for item in 0..<b.itemLimit { storage.targetCount[item] = b.columnCounts[item] }
-    for item in 0..<items {
-      weights[item] = ScoringFacts.weight(relation.measure, count: storage.targetCount[item])
-    }
-    let bounds = RowProduct.split(costs.buffer, total: work, parts: parts)
+    let scoring = Scoring(
+      relation, source: storage.sourceCount, target: storage.targetCount, count: items,
+      contexts: contexts)
+    let bounds = RowProduct.split(
+      UnsafeBufferPointer(start: input.costs, count: items), total: work, parts: parts)
     let sums = Vec<ProductSums>(repeating: ProductSums(), count: parts)
-    let facts = ScoringFacts(
-      measure: relation.measure, sourceCount: UnsafePointer(storage.sourceCount),
-      targetCount: UnsafePointer(storage.targetCount), weights: UnsafePointer(weights.base),
-      contexts: contexts, shrinkage: relation.shrinkage)
     let output = ProductOutput(
       slots: UnsafePointer(slots.base), lengths: lengths.base, ids: storage.ids,
       both: storage.both, values: storage.values)
-    let costBase = UnsafePointer(costs.base)
-    func run<S: Scorer>(_ scorer: S) {
+    scoring.with(relation) { scorer in
       parallel(parts) { part in
         sums[part] = RowProduct.run(
-          input, output, scorer: scorer, range: bounds[part]..<bounds[part + 1], costs: costBase)
+          input, output, scorer: scorer, range: bounds[part]..<bounds[part + 1])
       }
     }
+    return table(
+      relation, storage, slots, lengths, sums, contexts: contexts, isSymmetric: input.isSymmetric)
+  }
+}
+
+/// Owns the tables that the scorers of one tick read.
+private struct Scoring: ~Copyable {
+  private let weights: Vec<Float>
+  private let logs: Vec<Double>
+  private let columns: Vec<Double>
+  let facts: ScoringFacts
+
+  /// Counts of sources and targets; the pointers live as long as the scorers are used.
+  init(
+    _ relation: RelationConfiguration, source: UnsafeMutablePointer<UInt32>,
+    target: UnsafeMutablePointer<UInt32>, count items: Int, contexts: Int
+  ) {
+    weights = Vec(repeating: 0, count: items)
+    var largest: UInt32 = 0
+    for item in 0..<items {
+      weights[item] = ScoringFacts.weight(relation.measure, count: target[item])
+      largest = max(largest, max(source[item], target[item]))
+    }
+    if relation.measure == .llr {
+      logs = AssociationScorer.logTable(limit: min(Int(largest), 1 << 20))
+      columns = Vec(repeating: 0, count: items)
+      let total = Measures.xLogX(contexts)
+      for item in 0..<items {
+        let count = Int(target[item])
+        columns[item] = total - (Measures.xLogX(count) + Measures.xLogX(contexts - count))
+      }
+    } else {
+      logs = Vec()
+      columns = Vec()
+    }
+    facts = ScoringFacts(
+      measure: relation.measure, sourceCount: UnsafePointer(source),
+      targetCount: UnsafePointer(target), weights: UnsafePointer(weights.base),
+      contexts: contexts, shrinkage: relation.shrinkage,
+      minBoth: UInt32(clamping: max(1, relation.minBoth)))
+  }
+
+  /// Hands over the scorer of the relation's measure, chosen once.
+  func with(_ relation: RelationConfiguration, _ body: (any Scorer) -> Void) {
     switch (relation.measure, relation.shrinkage > 0) {
-    case (.llr, _): run(AssociationScorer(facts))
-    case (.jaccard, _): run(JaccardScorer(facts))
-    case (_, true): run(ShrunkScorer(facts))
-    case (_, false): run(LinearScorer(facts))
+    case (.llr, _):
+      body(
+        AssociationScorer(
+          facts, table: UnsafePointer(logs.base), tableSize: logs.count,
+          columns: UnsafePointer(columns.base)))
+    case (.jaccard, _): body(JaccardScorer(facts))
+    case (_, true): body(ShrunkScorer(facts))
+    case (_, false): body(LinearScorer(facts))
     }
-    storage.close(slots: UnsafePointer(slots.base), lengths: UnsafePointer(lengths.base))
-    var pairs = 0
-    var digest = Fingerprint.zero
-    for part in 0..<parts {
-      pairs += sums[part].pairs
-      digest &+= sums[part].digest
-    }
-    return NeighbourTable(
-      measure: relation.measure, shrinkage: relation.shrinkage, contexts: contexts, pairs: pairs,
-      countsDigest: digest, storage: storage)
   }
 }
 
 extension CoOccurrence: @unchecked Sendable {}
-
-extension RowProduct {
-  /// Item ranges of about equal work: `parts` + 1 ascending bounds.
-  static func split(_ costs: UnsafeBufferPointer<UInt64>, total: UInt64, parts: Int) -> [Int] {
-    var bounds = [0]
-    var sum: UInt64 = 0
-    // An item costs something even where nothing is met.
-    let all = total + UInt64(costs.count)
-    for item in costs.indices {
-      if bounds.count < parts && sum * UInt64(parts) >= all * UInt64(bounds.count) {
-        bounds.append(item)
-      }
-      sum += costs[item] + 1
-    }
-    while bounds.count < parts + 1 { bounds.append(costs.count) }
-    return bounds
-  }
-}
 
 extension CoOccurrence {
   /// Whether the mirrors are whole; for tests. Complexity: O(entries).

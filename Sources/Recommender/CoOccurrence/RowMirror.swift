@@ -1,29 +1,35 @@
 // The worker's copy of one matrix: the active items of every row, kept current from sealed changes.
 //
 // Layout: one arena of 32-bit words holds a segment per non-empty row, in no order:
-//     header = row id        then `counts[row]` item ids, ascending
-// and what rows left behind are gaps: one word with the top bit set and the gap's length (itself
-// included) in the others. So 4 bytes an entry and 12 a row (header, offset, count), and the arena is
-// compacted by sliding segments down in one pass, without a second copy.
-// Bounds: 2^31 rows, 2^31 items, 2^32 - 1 words of arena.
+//     header = top bit | row id        then `counts[row]` item ids, ascending
+// and what rows left behind are gaps: one word with the two top bits set and the gap's length (itself
+// included) in the others. One more such word stands at the arena's end. So a kernel that is given the
+// position of an item finds the row around it by the top bits alone, with one cache miss.
+// 4 bytes an entry and 12 a row (header, offset, count); the arena is compacted by sliding segments
+// down in one pass, without a second copy.
+// Bounds: 2^30 rows, 2^31 items, 2^32 - 1 words of arena.
 import Sparse
 
 final class RowMirror {
   /// Segments and gaps.
-  var arena = Vec<UInt32>()
+  var arena = Vec<UInt32>(capacity: 16)
   /// Per row: where its items begin in the arena, and how many they are.
   var offsets = Vec<UInt32>()
   var counts = Vec<UInt32>()
   /// Per item: rows that hold it.
   var columnCounts = Vec<UInt32>()
+  private var sorted = Vec<UInt32>()
   /// Words of the arena in gaps.
   var garbage = 0
   var entries = 0
   var activeRows = 0
+  /// Ordered pairs in all rows: the entries a walk of the product through itself meets.
+  var work: UInt64 = 0
   /// Moves with every change; what is derived from the rows remembers the version it was made of.
   var version: UInt64 = 0
 
-  static let gap: UInt32 = 0x8000_0000
+  static let top: UInt32 = 0x8000_0000
+  static let gap: UInt32 = 0xc000_0000
 
   var rowLimit: Int { offsets.count }
   var itemLimit: Int { columnCounts.count }
@@ -35,7 +41,8 @@ final class RowMirror {
 
   /// Rows take the items given. Complexity: O(old + new entries of the changed rows), plus compaction,
   /// which is amortised over the words that became garbage.
-  func apply(_ changes: RowChanges) {
+  /// - Parameter diffs: takes what each row kept, gained and lost, where it is wanted.
+  func apply(_ changes: RowChanges, diffs: inout RowDiffs, wantsDiffs: Bool) {
     precondition(changes.offsets.count == changes.rows.count + 1)
     version &+= 1
     changes.items.withUnsafeBufferPointer { items in
@@ -43,27 +50,32 @@ final class RowMirror {
       for k in 0..<changes.rows.count {
         let slice = UnsafeBufferPointer(
           rebasing: items[changes.offsets[k]..<changes.offsets[k + 1]])
-        replace(row: Int(changes.rows[k]), with: slice)
+        RowMirror.sort(slice, into: &sorted)
+        let row = Int(changes.rows[k])
+        if wantsDiffs { diffs.append(old: self.row(row), new: sorted.buffer) }
+        replace(row: row, with: sorted.buffer)
       }
     }
     if garbage > 1024 && garbage > arena.count / 4 { compact() }
+    if arena.count == arena.capacity { arena.grow(to: arena.count + 1) }
+    arena.base[arena.count] = RowMirror.gap | 1
   }
 
   private func reserve(_ changes: RowChanges, _ items: UnsafeBufferPointer<UInt32>) {
     var highest: UInt32 = 0
     for row in changes.rows { highest = max(highest, row) }
-    precondition(highest < RowMirror.gap)
+    precondition(highest < 1 << 30)
     if !changes.rows.isEmpty {
       offsets.extend(to: Int(highest) + 1, with: 0)
       counts.extend(to: Int(highest) + 1, with: 0)
     }
     var item: UInt32 = 0
     for i in items { item = max(item, i) }
-    precondition(item < RowMirror.gap)
+    precondition(item < RowMirror.top)
     if !items.isEmpty { columnCounts.extend(to: Int(item) + 1, with: 0) }
     // One growth for a bulk load; later changes grow by the usual steps.
-    if arena.count == 0 && arena.capacity < items.count + changes.rows.count {
-      arena.grow(to: items.count + changes.rows.count)
+    if arena.count == 0 && arena.capacity < items.count + changes.rows.count + 1 {
+      arena.grow(to: items.count + changes.rows.count + 1)
     }
   }
 
@@ -77,6 +89,7 @@ final class RowMirror {
       columns[Int(items[k])] &+= 1
     }
     entries += new - old
+    work &+= UInt64(new) * UInt64(max(new - 1, 0)) &- UInt64(old) * UInt64(max(old - 1, 0))
     if new == 0 {
       if old > 0 {
         leave(at - 1, old + 1)
@@ -93,20 +106,22 @@ final class RowMirror {
         if old > 0 { leave(at - 1, old + 1) }
         at = arena.count + 1
         precondition(at + new < Int(UInt32.max), "more than 2^32 entries in one matrix")
-        arena.append(UInt32(row))
+        arena.append(RowMirror.top | UInt32(row))
         if arena.count + new > arena.capacity { arena.grow(to: arena.count + new) }
         arena.count += new
       }
     }
-    RowMirror.copySorted(items, to: arena.base + at)
+    (arena.base + at).update(from: items.baseAddress!, count: new)
     offsets[row] = UInt32(at)
     counts[row] = UInt32(new)
   }
 
   /// Changes come in no promised order; most rows are short, and many are in order already.
-  private static func copySorted(
-    _ items: UnsafeBufferPointer<UInt32>, to out: UnsafeMutablePointer<UInt32>
-  ) {
+  private static func sort(_ items: UnsafeBufferPointer<UInt32>, into sorted: inout Vec<UInt32>) {
+    sorted.removeAll()
+    if items.count > sorted.capacity { sorted.grow(to: items.count) }
+    sorted.count = items.count
+    let out = sorted.base
     var last: UInt32 = 0
     var inOrder = true
     for k in items.indices {
@@ -150,7 +165,7 @@ final class RowMirror {
       return true
     }
     let word = arena[end]
-    guard word & RowMirror.gap != 0 else { return false }
+    guard word & RowMirror.gap == RowMirror.gap else { return false }
     let length = Int(word & ~RowMirror.gap)
     guard length >= more else { return false }
     garbage -= length
@@ -168,14 +183,15 @@ final class RowMirror {
     let end = arena.count
     while from < end {
       let word = words[from]
-      if word & RowMirror.gap != 0 {
+      if word & RowMirror.gap == RowMirror.gap {
         from += Int(word & ~RowMirror.gap)
         continue
       }
-      let length = Int(counts[Int(word)]) + 1
+      let row = Int(word & ~RowMirror.gap)
+      let length = Int(counts[row]) + 1
       if from != to {
         (words + to).update(from: words + from, count: length)
-        offsets[Int(word)] = UInt32(to + 1)
+        offsets[row] = UInt32(to + 1)
       }
       from += length
       to += length
@@ -184,7 +200,7 @@ final class RowMirror {
     garbage = 0
     // Give memory back after a large shrink (an erasure, a window that moved on).
     if arena.capacity > 1 << 16 && to < arena.capacity / 2 {
-      var fresh = Vec<UInt32>(capacity: to + to / 4)
+      var fresh = Vec<UInt32>(capacity: to + to / 4 + 1)
       fresh.append(contentsOf: arena.buffer)
       arena = fresh
     }
@@ -199,13 +215,14 @@ final class RowMirror {
     var columns = [UInt32](repeating: 0, count: columnCounts.count)
     while at < arena.count {
       let word = arena[at]
-      if word & RowMirror.gap != 0 {
+      if word & RowMirror.gap == RowMirror.gap {
         dead += Int(word & ~RowMirror.gap)
         at += Int(word & ~RowMirror.gap)
         continue
       }
-      let row = self.row(Int(word))
-      if Int(offsets[Int(word)]) != at + 1 || row.isEmpty { return false }
+      let id = Int(word & ~RowMirror.gap)
+      let row = self.row(id)
+      if Int(offsets[id]) != at + 1 || row.isEmpty { return false }
       for k in row.indices {
         columns[Int(row[k])] += 1
         if k > 0 && row[k - 1] >= row[k] { return false }
@@ -214,51 +231,7 @@ final class RowMirror {
       rows += 1
       at += row.count + 1
     }
-    return at == arena.count && live == entries && dead == garbage && rows == activeRows
+    return at == arena.count && arena.base[at] & RowMirror.top != 0 && live == entries && dead == garbage && rows == activeRows
       && columns.elementsEqual(columnCounts.buffer)
   }
-}
-
-/// For every item the rows that hold it, ascending: a mirror transposed by counting sort.
-struct Columns: ~Copyable {
-  var starts: Vec<UInt32>
-  var rows: Vec<UInt32>
-  let version: UInt64
-
-  init(of mirror: RowMirror) {
-    version = mirror.version
-    let items = mirror.itemLimit
-    starts = Vec(repeating: 0, count: items + 1)
-    rows = Vec(capacity: mirror.entries)
-    rows.count = mirror.entries
-    // `starts` serves as the write cursor, one place ahead, and ends as the starts themselves.
-    var sum: UInt32 = 0
-    for i in 0..<items {
-      starts[i] = sum
-      sum += mirror.columnCounts[i]
-    }
-    starts[items] = sum
-    let cursor = starts.base
-    let out = rows.base
-    let arena = mirror.arena.base
-    let offsets = mirror.offsets.base
-    let counts = mirror.counts.base
-    for row in 0..<mirror.rowLimit {
-      let count = Int(counts[row])
-      let from = arena + Int(offsets[row])
-      for k in 0..<count {
-        let item = Int(from[k])
-        out[Int(cursor[item])] = UInt32(truncatingIfNeeded: row)
-        cursor[item] &+= 1
-      }
-    }
-    var i = items
-    while i > 0 {
-      cursor[i] = cursor[i - 1]
-      i -= 1
-    }
-    cursor[0] = 0
-  }
-
-  var bytes: Int { starts.bytes + rows.bytes }
 }

@@ -1,36 +1,23 @@
 // AᵀB row by row (Gustavson 1978): for a source item, the rows that hold it in A are walked in B and
 // their items counted in dense scratch. A row that meets few items keeps a list of them, one that meets
 // many is scanned whole. Kernels take a range of items and write only those items' slots.
+import CKernels
 import Sparse
 
-/// What the kernels read: columns of A, rows of B.
+/// What the kernels read.
 struct ProductInput {
   var items: Int
-  var columnStarts: UnsafePointer<UInt32>
-  var columnRows: UnsafePointer<UInt32>
-  var columnLimit: Int
+  var starts: UnsafePointer<UInt32>
+  var places: UnsafePointer<UInt32>
+  var costs: UnsafePointer<UInt64>
+  /// Of the matrix whose rows are walked.
   var arena: UnsafePointer<UInt32>
-  var offsets: UnsafePointer<UInt32>
-  var counts: UnsafePointer<UInt32>
-  var rowLimit: Int
   var ranks: UnsafePointer<UInt32>
   var isSymmetric: Bool
-  var minBoth: UInt32
   var k: Int
   /// Words of the counts' digest, or nil to leave it out.
   var sourceWords: UnsafePointer<Fingerprint>?
   var targetWords: UnsafePointer<Fingerprint>?
-
-  /// Entries met on the way through a row of the product.
-  @inline(__always) func cost(_ item: Int) -> Int {
-    guard item < columnLimit else { return 0 }
-    var sum = 0
-    for at in Int(columnStarts[item])..<Int(columnStarts[item + 1]) {
-      let row = Int(columnRows[at])
-      if row < rowLimit { sum &+= Int(counts[row]) }
-    }
-    return sum
-  }
 }
 
 struct ProductOutput {
@@ -44,122 +31,102 @@ struct ProductOutput {
 
 /// Sums of one part.
 struct ProductSums: BitwiseCopyable {
-  var pairs = 0
+  /// Cells of AᵀB off the diagonal in a symmetric relation (each pair twice), all cells in another.
+  var cells = 0
   var digest = Fingerprint.zero
 }
 
 enum RowProduct {
+  /// A whole scan costs about a quarter of a nanosecond a cell, an entry of the list two.
+  static func isScanned(cost: UInt64, items: Int) -> Bool { cost &* 4 >= UInt64(items) }
+
   static func run<S: Scorer>(
-    _ input: ProductInput, _ output: ProductOutput, scorer: S, range: Range<Int>,
-    costs: UnsafePointer<UInt64>
+    _ input: ProductInput, _ output: ProductOutput, scorer: S, range: Range<Int>
   ) -> ProductSums {
     var scorer = scorer
     var sums = ProductSums()
-    let scratch = UnsafeMutablePointer<UInt32>.allocate(capacity: input.items)
-    scratch.initialize(repeating: 0, count: input.items)
-    let touched = UnsafeMutablePointer<UInt32>.allocate(capacity: input.items + 1)
-    defer {
-      scratch.deallocate()
-      touched.deallocate()
-    }
-    var selection = Selection(k: input.k)
+    let scratch = Vec<UInt32>(repeating: 0, count: input.items)
+    let touched = Vec<UInt32>(capacity: input.items + 1)
+    let counts = Vec<UInt32>(capacity: input.items)
+    var selection = Selection(k: input.k, longest: input.items)
     for item in range {
       output.lengths[item] = 0
-      if costs[item] == 0 { continue }
-      scorer.begin(item: item)
-      selection.begin()
-      // Four visits or more per cell: the list would hold most of the row anyway.
-      if costs[item] >= UInt64(input.items) {
-        countAll(input, item, scratch)
-        selectAll(input, item, scratch, scorer, &selection, &sums)
-      } else {
-        let met = countTouched(input, item, scratch, touched)
-        selectTouched(input, item, scratch, touched, met, scorer, &selection, &sums)
-      }
+      let cost = input.costs[item]
+      if cost == 0 { continue }
+      let from = Int(input.starts[item])
+      let rows = Int(input.starts[item + 1]) - from
+      let places = input.places + from
       let slot = Int(output.slots[item])
-      let length = selection.finish(
-        scorer, ids: output.ids + slot, both: output.both + slot, values: output.values + slot)
+      let (ids, both, values) = (output.ids + slot, output.both + slot, output.values + slot)
+      scorer.begin(item: item)
+      let length: Int
+      if isScanned(cost: cost, items: input.items) {
+        if input.isSymmetric {
+          affinity_pairs_count(input.arena, places, rows, scratch.base)
+        } else {
+          affinity_rows_count(input.arena, places, rows, scratch.base)
+        }
+        sum(input, item, nil, scratch.base, input.items, &sums)
+        length = selection.select(
+          nil, scratch.base, input.items, scorer, input.ranks, except: item,
+          ids: ids, both: both, values: values)
+        scratch.base.update(repeating: 0, count: input.items)
+      } else {
+        let met =
+          input.isSymmetric
+          ? affinity_pairs_touch(input.arena, places, rows, scratch.base, touched.base)
+          : affinity_rows_touch(input.arena, places, rows, scratch.base, touched.base)
+        affinity_counts_take(touched.base, met, scratch.base, counts.base)
+        sum(input, item, touched.base, counts.base, met, &sums)
+        length = selection.select(
+          touched.base, counts.base, met, scorer, input.ranks, except: item,
+          ids: ids, both: both, values: values)
+      }
       output.lengths[item] = UInt32(length)
     }
     return sums
   }
 
+  /// Counts the cells, and sums their digest where it is wanted: a symmetric relation's pair at the
+  /// smaller id only.
   @inline(__always)
-  private static func countAll(
-    _ input: ProductInput, _ item: Int, _ scratch: UnsafeMutablePointer<UInt32>
+  private static func sum(
+    _ input: ProductInput, _ item: Int, _ ids: UnsafePointer<UInt32>?,
+    _ counts: UnsafePointer<UInt32>, _ met: Int, _ sums: inout ProductSums
   ) {
-    for at in Int(input.columnStarts[item])..<Int(input.columnStarts[item + 1]) {
-      let row = Int(input.columnRows[at])
-      if row >= input.rowLimit { continue }
-      let from = input.arena + Int(input.offsets[row])
-      for k in 0..<Int(input.counts[row]) { scratch[Int(from[k])] &+= 1 }
+    if ids != nil {
+      sums.cells &+= met
+    } else {
+      sums.cells &+= affinity_counts_met(counts, met)
     }
-  }
-
-  @inline(__always)
-  private static func countTouched(
-    _ input: ProductInput, _ item: Int, _ scratch: UnsafeMutablePointer<UInt32>,
-    _ touched: UnsafeMutablePointer<UInt32>
-  ) -> Int {
-    var met = 0
-    for at in Int(input.columnStarts[item])..<Int(input.columnStarts[item + 1]) {
-      let row = Int(input.columnRows[at])
-      if row >= input.rowLimit { continue }
-      let from = input.arena + Int(input.offsets[row])
-      for k in 0..<Int(input.counts[row]) {
-        let target = from[k]
-        let old = scratch[Int(target)]
-        touched[met] = target
-        met &+= old == 0 ? 1 : 0
-        scratch[Int(target)] = old &+ 1
+    guard let source = input.sourceWords, let targets = input.targetWords else { return }
+    let word = source[item]
+    if let ids {
+      for k in 0..<met {
+        let target = Int(ids[k])
+        if input.isSymmetric && target < item { continue }
+        sums.digest &+= CountsDigest.element(word, targets[target], count: counts[k])
+      }
+    } else {
+      for target in (input.isSymmetric ? item : 0)..<met where counts[target] != 0 {
+        sums.digest &+= CountsDigest.element(word, targets[target], count: counts[target])
       }
     }
-    return met
   }
 
-  @inline(__always)
-  private static func selectAll<S: Scorer>(
-    _ input: ProductInput, _ item: Int, _ scratch: UnsafeMutablePointer<UInt32>,
-    _ scorer: borrowing S, _ selection: inout Selection, _ sums: inout ProductSums
-  ) {
-    for target in 0..<input.items {
-      let both = scratch[target]
-      if both == 0 { continue }
-      scratch[target] = 0
-      consider(input, item, target, both, scorer, &selection, &sums)
-    }
-  }
-
-  @inline(__always)
-  private static func selectTouched<S: Scorer>(
-    _ input: ProductInput, _ item: Int, _ scratch: UnsafeMutablePointer<UInt32>,
-    _ touched: UnsafeMutablePointer<UInt32>, _ met: Int, _ scorer: borrowing S,
-    _ selection: inout Selection, _ sums: inout ProductSums
-  ) {
-    for k in 0..<met {
-      let target = Int(touched[k])
-      let both = scratch[target]
-      scratch[target] = 0
-      consider(input, item, target, both, scorer, &selection, &sums)
-    }
-  }
-
-  @inline(__always)
-  private static func consider<S: Scorer>(
-    _ input: ProductInput, _ item: Int, _ target: Int, _ both: UInt32,
-    _ scorer: borrowing S, _ selection: inout Selection, _ sums: inout ProductSums
-  ) {
-    // A symmetric relation meets each pair from both ends: it is counted at the smaller id, and the
-    // diagonal, which is the item's own count, is not a pair.
-    if !input.isSymmetric || target > item {
-      sums.pairs &+= 1
-      if let source = input.sourceWords, let words = input.targetWords {
-        sums.digest &+= CountsDigest.element(source[item], words[target], count: both)
+  /// Item ranges of about equal work: `parts` + 1 ascending bounds.
+  static func split(_ costs: UnsafeBufferPointer<UInt64>, total: UInt64, parts: Int) -> [Int] {
+    var bounds = [0]
+    var sum: UInt64 = 0
+    // An item costs something even where nothing is met.
+    let all = total + UInt64(costs.count)
+    for item in costs.indices {
+      if bounds.count < parts && sum * UInt64(parts) >= all * UInt64(bounds.count) {
+        bounds.append(item)
       }
+      sum += costs[item] + 1
     }
-    if target == item || both < input.minBoth { return }
-    let quick = scorer.quick(both, target)
-    if quick < selection.threshold { return }
-    selection.offer(both, target, scorer, input.ranks)
+    while bounds.count < parts + 1 { bounds.append(costs.count) }
+    return bounds
   }
 }

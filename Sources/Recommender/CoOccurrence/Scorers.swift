@@ -1,15 +1,18 @@
-// What the selection asks of a measure: a quick score to sieve a row with, and the exact value for the
+// What the selection asks of a measure: quick scores to sieve a row with, and the exact value for the
 // few that pass. The kernels are generic over the scorer, so the measure is chosen once per recompute.
 //
 // A quick score may leave out what is constant in a row. It must order candidates as the exact values
-// do up to a relative error of `Selection.slack`.
+// do up to a relative error of 1 - `Selection.slack`; a negative one says that the pair is no neighbour.
+import CKernels
 import Sparse
 
 protocol Scorer {
   /// Scores of row `item` are wanted next.
   mutating func begin(item: Int)
-  /// A non-negative score, or a negative one for a pair that is no neighbour.
-  func quick(_ both: UInt32, _ target: Int) -> Float
+  /// Scores of `met` pairs with the targets `ids`, or 0, 1, 2, … where that is nil.
+  func score(
+    _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
+    _ scores: UnsafeMutablePointer<Float>)
   /// As published; nil for a pair that is no neighbour.
   func exact(_ both: UInt32, _ target: Int) -> Double?
 }
@@ -23,6 +26,7 @@ struct ScoringFacts {
   var weights: UnsafePointer<Float>
   var contexts: Int
   var shrinkage: Double
+  var minBoth: UInt32
 }
 
 extension ScoringFacts {
@@ -41,6 +45,21 @@ extension ScoringFacts {
     case .conditional, .count, .llr: 1
     }
   }
+
+  /// Applies a formula to each pair.
+  @inline(__always)
+  func map(
+    _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
+    _ scores: UnsafeMutablePointer<Float>, _ formula: (_ both: UInt32, _ target: Int) -> Float
+  ) {
+    if let ids {
+      for k in 0..<met {
+        scores[k] = counts[k] < minBoth ? -1 : formula(counts[k], Int(ids[k]))
+      }
+    } else {
+      for k in 0..<met { scores[k] = counts[k] < minBoth ? -1 : formula(counts[k], k) }
+    }
+  }
 }
 
 /// cosine, lift, conditional, count without shrinkage: count times a weight of the target.
@@ -49,8 +68,15 @@ struct LinearScorer: Scorer {
   var item = 0
   init(_ facts: ScoringFacts) { self.facts = facts }
   mutating func begin(item: Int) { self.item = item }
-  @inline(__always) func quick(_ both: UInt32, _ target: Int) -> Float {
-    Float(both) * facts.weights[target]
+  func score(
+    _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
+    _ scores: UnsafeMutablePointer<Float>
+  ) {
+    if let ids {
+      affinity_scores_linear(ids, counts, met, facts.weights, facts.minBoth, scores)
+    } else {
+      affinity_scores_linear_dense(counts, met, facts.weights, facts.minBoth, scores)
+    }
   }
   @inline(__always) func exact(_ both: UInt32, _ target: Int) -> Double? {
     facts.exact(both, item, target)
@@ -67,9 +93,14 @@ struct ShrunkScorer: Scorer {
     shrinkage = Float(facts.shrinkage)
   }
   mutating func begin(item: Int) { self.item = item }
-  @inline(__always) func quick(_ both: UInt32, _ target: Int) -> Float {
-    let c = Float(both)
-    return c * facts.weights[target] * (c / (c + shrinkage))
+  func score(
+    _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
+    _ scores: UnsafeMutablePointer<Float>
+  ) {
+    facts.map(ids, counts, met, scores) { both, target in
+      let c = Float(both)
+      return c * facts.weights[target] * (c / (c + shrinkage))
+    }
   }
   @inline(__always) func exact(_ both: UInt32, _ target: Int) -> Double? {
     facts.exact(both, item, target)
@@ -89,26 +120,84 @@ struct JaccardScorer: Scorer {
     self.item = item
     this = Float(facts.sourceCount[item])
   }
-  @inline(__always) func quick(_ both: UInt32, _ target: Int) -> Float {
-    let c = Float(both)
-    return c / (this + (facts.weights[target] - c)) * (c / (c + shrinkage))
+  func score(
+    _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
+    _ scores: UnsafeMutablePointer<Float>
+  ) {
+    facts.map(ids, counts, met, scores) { both, target in
+      let c = Float(both)
+      return c / (this + (facts.weights[target] - c)) * (c / (c + shrinkage))
+    }
   }
   @inline(__always) func exact(_ both: UInt32, _ target: Int) -> Double? {
     facts.exact(both, item, target)
   }
 }
 
-/// The ratio itself: cancellation leaves no cheaper form with a bounded relative error.
+/// The ratio itself, by tables of x ln x and of what depends on one item only: cancellation leaves no
+/// cheaper form with a bounded relative error. The operations and their order are those of
+/// `Measures.logLikelihoodRatio`, so the bits are equal.
 struct AssociationScorer: Scorer {
   let facts: ScoringFacts
+  /// x ln x below `tableSize`.
+  let table: UnsafePointer<Double>
+  let tableSize: Int
+  /// Per target: X(n) - (X(c) + X(n - c)).
+  let columns: UnsafePointer<Double>
+  let total: Double
   var item = 0
-  init(_ facts: ScoringFacts) { self.facts = facts }
-  mutating func begin(item: Int) { self.item = item }
-  @inline(__always) func quick(_ both: UInt32, _ target: Int) -> Float {
-    if let value = facts.exact(both, item, target) { return Float(value) }
-    return -1
+  var row: Double = 0
+
+  init(
+    _ facts: ScoringFacts, table: UnsafePointer<Double>, tableSize: Int,
+    columns: UnsafePointer<Double>
+  ) {
+    self.facts = facts
+    self.table = table
+    self.tableSize = tableSize
+    self.columns = columns
+    total = Measures.xLogX(facts.contexts)
   }
+
+  mutating func begin(item: Int) {
+    self.item = item
+    let this = Int(facts.sourceCount[item])
+    row = total - (x(this) + x(facts.contexts - this))
+  }
+
+  @inline(__always) func x(_ value: Int) -> Double {
+    value < tableSize ? table[value] : Measures.xLogX(value)
+  }
+
+  func score(
+    _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
+    _ scores: UnsafeMutablePointer<Float>
+  ) {
+    facts.map(ids, counts, met, scores) { both, target in
+      if let value = exact(both, target) { return Float(value) }
+      return -1
+    }
+  }
+
   @inline(__always) func exact(_ both: UInt32, _ target: Int) -> Double? {
-    facts.exact(both, item, target)
+    let this = UInt64(facts.sourceCount[item])
+    let other = UInt64(facts.targetCount[target])
+    if UInt64(both) &* UInt64(facts.contexts) <= this &* other { return nil }
+    let k12 = Int(this) &- Int(both)
+    let k21 = Int(other) &- Int(both)
+    let k22 = facts.contexts &- Int(this) &- k21
+    let cells = total - (((x(Int(both)) + x(k12)) + x(k21)) + x(k22))
+    let raw = max(0, 2 * ((row + columns[target]) - cells))
+    let c = Double(both)
+    return raw * (c / (c + facts.shrinkage))
+  }
+}
+
+extension AssociationScorer {
+  /// The x ln x table for counts up to `limit`; larger arguments are computed.
+  static func logTable(limit: Int) -> Vec<Double> {
+    var table = Vec<Double>(capacity: limit + 1)
+    for x in 0...limit { table.append(Measures.xLogX(x)) }
+    return table
   }
 }

@@ -1,9 +1,10 @@
 // The K best of a row, exactly: value descending (as doubles), then key rank ascending.
 //
-// Candidates stream past a threshold on their quick score into a buffer of several times K. When it is
-// full the exact values of its members decide the K best (quickselect), and the threshold rises to the
-// K-th's quick score, less a slack for rounding, so ties at the K-th place always get in. So each
-// candidate costs one comparison, few cost more, and rows of equal values cost O(1) exact values each.
+// All pairs of the row get a quick score in single precision. A floor that more than K of them reach is
+// found from the maxima of groups (CKernels/pairs.c), lowered by a slack for rounding, so that whatever
+// may be among the K best, ties at the K-th place included, passes. Few pass; they alone get exact values,
+// a selection by (value, rank) and a sort.
+import CKernels
 import Sparse
 
 struct Selection: ~Copyable {
@@ -19,74 +20,56 @@ struct Selection: ~Copyable {
   static let slack: Float = 1 - 1e-5
 
   let k: Int
-  let capacity: Int
-  let members: UnsafeMutablePointer<Candidate>
-  var count = 0
-  /// Members before it have their exact value.
-  private var valued = 0
-  /// Quick scores below it cannot be among the K best.
-  private(set) var threshold: Float = 0
+  private var members = Vec<Candidate>(capacity: 256)
+  private let scores: Vec<Float>
+  private let places: Vec<UInt32>
+  private let maxima: Vec<Float>
 
-  init(k: Int) {
+  /// - Parameter longest: pairs of the longest row.
+  init(k: Int, longest: Int) {
     self.k = k
-    capacity = max(4 * k, k + 64)
-    members = .allocate(capacity: capacity)
+    scores = Vec(repeating: 0, count: longest)
+    places = Vec(repeating: 0, count: longest + 1)
+    maxima = Vec(repeating: 0, count: affinity_scores_groups(longest, k + 1))
   }
 
-  deinit { members.deallocate() }
-
-  mutating func begin() {
-    count = 0
-    valued = 0
-    threshold = 0
-  }
-
-  /// Offers a pair whose quick score is at or above the threshold.
-  @inline(__always)
-  mutating func offer<S: Scorer>(
-    _ both: UInt32, _ target: Int, _ scorer: borrowing S, _ ranks: UnsafePointer<UInt32>
-  ) {
-    members[count] = Candidate(
-      value: 0, rank: ranks[target], id: UInt32(truncatingIfNeeded: target), both: both)
-    count &+= 1
-    if count == capacity { prune(scorer) }
-  }
-
-  /// Leaves the K best, or all if there are fewer, unordered.
-  mutating func prune<S: Scorer>(_ scorer: borrowing S) {
-    var to = valued
-    for from in valued..<count {
-      var candidate = members[from]
-      guard let value = scorer.exact(candidate.both, Int(candidate.id)) else { continue }
-      candidate.value = value.bitPattern
-      members[to] = candidate
-      to &+= 1
-    }
-    count = to
-    if count > k {
-      Selection.partition(members, count, k)
-      count = k
-      // The K-th is the worst of those left.
-      var worst = members[0]
-      for i in 1..<k where Selection.precedes(worst, members[i]) { worst = members[i] }
-      threshold = max(threshold, scorer.quick(worst.both, Int(worst.id)) * Selection.slack)
-    }
-    valued = count
-  }
-
-  /// The K best in order. Returns how many there are.
-  mutating func finish<S: Scorer>(
-    _ scorer: borrowing S, ids: UnsafeMutablePointer<UInt32>, both: UnsafeMutablePointer<UInt32>,
-    values: UnsafeMutablePointer<Double>
+  /// Writes the K best of a row in order, and returns how many there are.
+  /// - Parameters:
+  ///   - ids: targets, or nil for 0, 1, 2, …
+  ///   - counts: per pair; 0 is no pair.
+  mutating func select<S: Scorer>(
+    _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
+    _ scorer: borrowing S, _ ranks: UnsafePointer<UInt32>, except item: Int,
+    ids outIDs: UnsafeMutablePointer<UInt32>, both outBoth: UnsafeMutablePointer<UInt32>,
+    values outValues: UnsafeMutablePointer<Double>
   ) -> Int {
-    prune(scorer)
-    Selection.sort(members, count)
-    for i in 0..<count {
-      ids[i] = members[i].id
-      both[i] = members[i].both
-      values[i] = Double(bitPattern: members[i].value)
+    scorer.score(ids, counts, met, scores.base)
+    // The item itself, which no list holds, may be one that reaches the floor.
+    let floor = affinity_scores_floor(scores.base, met, k + 1, maxima.base) * Selection.slack
+    let passed = affinity_scores_sieve(scores.base, met, floor, places.base)
+    members.removeAll()
+    for p in 0..<passed {
+      let place = Int(places[p])
+      let target = ids.map { Int($0[place]) } ?? place
+      if target == item { continue }
+      guard let value = scorer.exact(counts[place], target) else { continue }
+      members.append(
+        Candidate(
+          value: value.bitPattern, rank: ranks[target], id: UInt32(truncatingIfNeeded: target),
+          both: counts[place]))
     }
-    return count
+    if members.count > k {
+      Selection.partition(members.base, members.count, k)
+      members.count = k
+    }
+    Selection.sort(members.base, members.count)
+    for i in 0..<members.count {
+      let member = members[i]
+      outIDs[i] = member.id
+      outBoth[i] = member.both
+      outValues[i] = Double(bitPattern: member.value)
+    }
+    return members.count
   }
 
   @inline(__always) static func precedes(_ a: Candidate, _ b: Candidate) -> Bool {
