@@ -1,1 +1,20 @@
-print("bench")
+// affinity-bench: one file per kernel; this is the table of contents. Fixed seeds, a checksum with every figure.
+import Glibc
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+switch arguments.first {
+case "neighbours": benchNeighbours(arguments: Array(arguments.dropFirst()))
+case "rules": benchRules(arguments: Array(arguments.dropFirst()))
+case "ranking": benchRanking(arguments: Array(arguments.dropFirst()))
+case "apply": benchApply(arguments: Array(arguments.dropFirst()))
+default:
+  print(
+    """
+    USAGE: affinity-bench KERNEL [arguments]
+      neighbours   rows → counts → top-50 neighbours, from scratch and after 1 % more events
+      rules        frequent itemsets and rules on simulated and real baskets
+      ranking      ranked lists per second with evidence, as JSON bytes [catalogue size]
+      apply        decode and Engine.apply, with a tick per million events [events]
+    """)
+  exit(arguments.isEmpty ? 0 : 2)
+}

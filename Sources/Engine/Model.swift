@@ -28,10 +28,11 @@ public final class Model: Sendable {
   public let countsDigest: Fingerprint
   /// One per relation, in configuration order.
   public let neighbours: [NeighbourTable]
-  /// Per relation: by what a value is divided in a blend, per source item: 1 where the measure is at
-  /// most 1, else the best neighbour's value.
   public let rules: RuleSet?
   public let popular: [PopularItem]
+  /// The same as flat arrays, for ranking.
+  let popularIDs: Vec<UInt32>
+  let popularShares: Vec<Double>
   public let trending: [PopularItem]
   /// Items the catalogue says cannot be had, ascending dense ids.
   public let unavailable: Set<UInt32>
@@ -51,6 +52,14 @@ public final class Model: Sendable {
     self.neighbours = neighbours
     self.rules = rules
     self.popular = popular
+    var ids = Vec<UInt32>()
+    var shares = Vec<Double>()
+    for entry in popular {
+      ids.append(entry.item)
+      shares.append(entry.score)
+    }
+    popularIDs = ids
+    popularShares = shares
     self.trending = trending
     self.unavailable = unavailable
   }

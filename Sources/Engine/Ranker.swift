@@ -1,26 +1,36 @@
 // From a listener's rows and the model to one message of lists, with the evidence of every item.
 //
-// Sources propose candidates into one log; contributions of an item are summed in dense scratch with a
-// list of touched items. The top is found by threshold, and only its items have their contributions
-// gathered again from the log: the three largest are listed, in order, the others are `rest`, and the
-// published score is exactly the sum of these in that order. The order of the list is by that score,
-// then by item key: the threshold keeps a margin far above what another order of adding can change.
+// Sources propose runs: stretches of (item, value) arrays of the model under one weight. Every item's
+// contributions (value × weight) are added in dense scratch, in the order of the runs; an item that must not
+// be recommended starts at minus infinity, which no addition changes. The top is found by threshold, and only
+// for its items are the runs walked once more to gather the contributions: the three largest are listed, in
+// order, the others are `rest`, and the published score is exactly the sum of these in that order. The order
+// of the list is by that score, then by item key: the threshold keeps a margin far above what another
+// order of adding can change.
 import Events
 import Recommender
 import Sparse
 
-/// One proposal of one source for one item.
-struct Candidate: BitwiseCopyable {
-  var item: UInt32
-  /// Index of the source.
+/// Items with their values, side by side, under one weight.
+struct Run: BitwiseCopyable {
+  /// A relation's index, or one of `SourceKind`.
   var source: UInt32
-  /// What the source needs to say why: the item it follows from, the rule, the place in a list.
+  /// The item whose neighbours these are.
   var because: UInt32
+  var weight: Double
+  var ids: UnsafePointer<UInt32>
+  var values: UnsafePointer<Double>
+  /// Place of the first in the table's arrays.
+  var start: Int
+  var count: Int
+}
+
+/// One contribution of a finalist.
+struct Contribution: BitwiseCopyable {
+  var run: UInt32
+  /// Place in the run.
   var place: UInt32
   var value: Double
-  var weight: Double
-  /// value × weight.
-  var contribution: Double
 }
 
 /// The rows a list is made from, found once.
@@ -38,16 +48,25 @@ struct Ranker: ~Copyable {
   let configuration: EngineConfiguration
   let places: MatrixPlaces
   private let recency: Vec<Double>
+  /// Per item: 0 = untouched, minus infinity = excluded. Cleared by the two lists below.
   private var scores: Vec<Double>
-  /// Epochs: an entry counts where it equals the current list's number.
-  private var touchedAt: Vec<UInt32>
-  private var excludedAt: Vec<UInt32>
-  private var finalist: Vec<UInt32>
-  private var epoch: UInt32 = 0
+  /// Items with a score; one place more than there are items.
   private var touched: Vec<UInt32>
-  private var log: Vec<Candidate>
+  private var excluded: Vec<UInt32>
+  /// Per item: its place among the finalists + 1.
+  private var finalistOf: Vec<UInt8>
+  private var runs: Vec<Run>
   private var rules = RuleSource()
-  private var basketScratch: Vec<UInt32>
+  private var ruleIDs: Vec<UInt32>
+  private var ruleValues: Vec<Double>
+  private var heads: [RelationText]
+
+  /// The unchanging parts of a relation's reasons.
+  struct RelationText {
+    var opening: [UInt8]
+    var measure: [UInt8]
+    var shrinkage: [UInt8]
+  }
 
   init(_ configuration: EngineConfiguration, places: MatrixPlaces) {
     self.configuration = configuration
@@ -59,12 +78,35 @@ struct Ranker: ~Copyable {
     }
     recency = weights
     scores = Vec()
-    touchedAt = Vec()
-    excludedAt = Vec()
-    finalist = Vec()
     touched = Vec()
-    log = Vec()
-    basketScratch = Vec()
+    excluded = Vec()
+    finalistOf = Vec()
+    runs = Vec()
+    ruleIDs = Vec()
+    ruleValues = Vec()
+    heads = configuration.relations.map { relation in
+      func bytes(_ body: (inout ByteWriter) -> Void) -> [UInt8] {
+        var writer = ByteWriter()
+        body(&writer)
+        return [UInt8](writer.bytes)
+      }
+      return RelationText(
+        opening: bytes {
+          $0.append("{\"source\":\"neighbours\",\"relation\":")
+          $0.append(quoted: relation.name)
+          $0.append(",\"because\":")
+        },
+        measure: bytes {
+          $0.append(",\"measure\":\"")
+          $0.append(text: relation.measure.name)
+          $0.append("\",\"both\":")
+        },
+        shrinkage: relation.shrinkage > 0
+          ? bytes {
+            $0.append(",\"shrinkage\":")
+            $0.append(relation.shrinkage)
+          } : [])
+    }
   }
 
   /// Writes the listener's message unless its hash equals `unlessHash`.
@@ -83,7 +125,9 @@ struct Ranker: ~Copyable {
     fillBasket(&scene, cause: cause, interactions: interactions)
     exclude(scene, model: model, interactions: interactions)
     propose(scene, model: model, interactions: interactions)
-    let chosen = choose(interactions: interactions)
+    let touchedCount = addUp()
+    let chosen = choose(touchedCount, interactions: interactions)
+    clear(touchedCount)
     if chosen.isEmpty && listener.lastList == 0 { return 0 }
     let hash = Ranker.hash(chosen, interactions: interactions)
     if let unlessHash, unlessHash == hash { return hash }
@@ -102,34 +146,45 @@ struct Ranker: ~Copyable {
   // MARK: candidates
 
   private mutating func begin(itemLimit: Int) {
-    if epoch == .max {
-      for i in 0..<touchedAt.count { touchedAt[i] = 0 }
-      for i in 0..<excludedAt.count { excludedAt[i] = 0 }
-      epoch = 0
-    }
-    epoch += 1
     if scores.count < itemLimit {
       scores.extend(to: itemLimit, with: 0)
-      touchedAt.extend(to: itemLimit, with: 0)
-      excludedAt.extend(to: itemLimit, with: 0)
-      finalist.extend(to: itemLimit, with: 0)
+      finalistOf.extend(to: itemLimit, with: 0)
+      touched.extend(to: itemLimit + 1, with: 0)
     }
-    touched.removeAll()
-    log.removeAll()
+    excluded.removeAll()
+    runs.removeAll()
   }
 
   @inline(__always)
-  private mutating func add(_ candidate: Candidate) {
-    let i = Int(candidate.item)
-    if excludedAt[i] == epoch { return }
-    if touchedAt[i] == epoch {
-      scores[i] += candidate.contribution
-    } else {
-      touchedAt[i] = epoch
-      scores[i] = candidate.contribution
-      touched.append(candidate.item)
+  private mutating func exclude(_ item: UInt32) {
+    scores[Int(item)] = -.infinity
+    excluded.append(item)
+  }
+
+  /// Adds every run's contributions; the touched items are `touched[0..<result]`.
+  private func addUp() -> Int {
+    let scores = self.scores.base
+    let touched = self.touched.base
+    var count = 0
+    for r in 0..<runs.count {
+      let run = runs[r]
+      let (ids, values, weight) = (run.ids, run.values, run.weight)
+      for k in 0..<run.count {
+        let item = ids[k]
+        let old = scores[Int(item)]
+        let new = old + values[k] * weight
+        scores[Int(item)] = new
+        touched[count] = item
+        // Contributions are positive, so 0 is "not yet"; one that rounds to 0 leaves it so.
+        count &+= old == 0 && new != 0 ? 1 : 0
+      }
     }
-    log.append(candidate)
+    return count
+  }
+
+  private func clear(_ touchedCount: Int) {
+    for i in 0..<touchedCount { scores[Int(touched[i])] = 0 }
+    for i in 0..<excluded.count { scores[Int(excluded[i])] = 0 }
   }
 
   /// The order of the cause, newest first; where it has none, the cart.
@@ -185,19 +240,17 @@ struct Ranker: ~Copyable {
     {
       let (items, stamps) = interactions.slots(matrix: matrix, row: row)
       for k in 0..<items.count where Stamp.isActive(stamps[k]) {
-        excludedAt[Int(items[k])] = epoch
+        exclude(items[k])
       }
     }
-    for i in 0..<scene.basket.count { excludedAt[Int(scene.basket[i])] = epoch }
+    for i in 0..<scene.basket.count { exclude(scene.basket[i]) }
     if let row = scene.userRow {
       for matrix in places.ofUser { excludeCurrent(matrix, row, scene.time, interactions) }
     }
     if let row = scene.sessionRow {
       for matrix in places.ofSession { excludeCurrent(matrix, row, scene.time, interactions) }
     }
-    for item in model.unavailable where Int(item) < excludedAt.count {
-      excludedAt[Int(item)] = epoch
-    }
+    for item in model.unavailable where Int(item) < scores.count { exclude(item) }
   }
 
   private mutating func excludeCurrent(
@@ -206,7 +259,7 @@ struct Ranker: ~Copyable {
     let (items, stamps) = interactions.slots(matrix: matrix, row: row)
     var k = items.count - 1
     while k >= 0 && Stamp.time(stamps[k]) >= time {
-      if Stamp.time(stamps[k]) == time { excludedAt[Int(items[k])] = epoch }
+      if Stamp.time(stamps[k]) == time { exclude(items[k]) }
       k -= 1
     }
   }
@@ -246,36 +299,33 @@ struct Ranker: ~Copyable {
     }
     let weight = configuration.recommend.popularityWeight
     if weight > 0 {
-      for (place, entry) in model.popular.enumerated() {
-        add(
-          Candidate(
-            item: entry.item, source: SourceKind.popularity, because: 0, place: UInt32(place),
-            value: entry.score, weight: weight, contribution: entry.score * weight))
-      }
+      runs.append(
+        Run(
+          source: SourceKind.popularity, because: 0, weight: weight,
+          ids: UnsafePointer(model.popularIDs.base), values: UnsafePointer(model.popularShares.base),
+          start: 0, count: model.popularIDs.count))
     }
   }
 
   @inline(__always)
   private mutating func proposeNeighbours(
-    _ r: Int, of item: UInt32, place: Int, _ table: NeighbourTable,
+    _ r: Int, of item: UInt32, place: Int, _ table: borrowing NeighbourTable,
     _ relation: RelationConfiguration
   ) {
     let range = table.range(item)
     if range.isEmpty { return }
+    guard let ids = table.ids.baseAddress, let values = table.values.baseAddress else { return }
     var weight = relation.weight * recency[place]
     switch relation.measure {
     case .cosine, .jaccard, .conditional: break
-    case .lift, .llr, .count: weight = weight / table.values[range.lowerBound]
+    case .lift, .llr, .count: weight = weight / values[range.lowerBound]
     }
     // A ratio that rounds to 0 attracts nobody, and has nothing to be divided by.
     if !weight.isFinite { return }
-    for at in range {
-      let value = table.values[at]
-      add(
-        Candidate(
-          item: table.ids[at], source: UInt32(r), because: item, place: UInt32(at), value: value,
-          weight: weight, contribution: value * weight))
-    }
+    runs.append(
+      Run(
+        source: UInt32(r), because: item, weight: weight, ids: ids + range.lowerBound,
+        values: values + range.lowerBound, start: range.lowerBound, count: range.count))
   }
 
   /// Each consequent by its most confident rule whose antecedent is in the basket.
@@ -283,80 +333,67 @@ struct Ranker: ~Copyable {
     _ scene: borrowing Scene, _ set: RuleSet, interactions: borrowing Interactions
   ) {
     rules.collect(set, basket: scene.basket, itemLimit: scores.count)
-    let weight = configuration.recommend.rulesWeight
+    ruleIDs.removeAll()
+    ruleValues.removeAll()
     for i in 0..<rules.found.count {
-      let found = rules.found[i]
-      add(
-        Candidate(
-          item: found.item, source: SourceKind.rules, because: found.rule, place: 0,
-          value: found.confidence, weight: weight, contribution: found.confidence * weight))
+      ruleIDs.append(rules.found[i].item)
+      ruleValues.append(rules.found[i].confidence)
     }
+    runs.append(
+      Run(
+        source: SourceKind.rules, because: 0, weight: configuration.recommend.rulesWeight,
+        ids: UnsafePointer(ruleIDs.base), values: UnsafePointer(ruleValues.base), start: 0,
+        count: ruleIDs.count))
   }
 
   // MARK: choice
 
   struct Chosen {
     var item: UInt32
-    var score: Double
-    var rest: Double
-    /// Indexes into the log, largest contribution first; -1 where there are fewer.
-    var listed: (Int32, Int32, Int32)
+    var score = 0.0
+    var rest = 0.0
+    /// The largest first; `count` says how many there are.
+    var listed = (
+      Contribution(run: 0, place: 0, value: 0), Contribution(run: 0, place: 0, value: 0),
+      Contribution(run: 0, place: 0, value: 0)
+    )
+    var count = 0
   }
 
-  private mutating func choose(interactions: borrowing Interactions) -> [Chosen] {
+  /// Finalists that are followed at most; ties beyond them at the last place go by key before.
+  private static let mostFinalists = 250
+
+  private func choose(_ touchedCount: Int, interactions: borrowing Interactions) -> [Chosen] {
     let top = configuration.recommend.top
-    if touched.count == 0 || top == 0 { return [] }
+    if touchedCount == 0 || top == 0 { return [] }
     // The top-th score, by a small heap of the largest so far.
     var threshold = -Double.infinity
-    if touched.count > top {
-      var heap = [Double]()
-      heap.reserveCapacity(top)
-      for i in 0..<touched.count {
-        let score = scores[Int(touched[i])]
-        if heap.count < top {
-          heap.append(score)
-          if heap.count == top { heapify(&heap) }
-        } else if score > heap[0] {
-          heap[0] = score
-          sift(&heap, 0)
+    if touchedCount > top {
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: top) { heap in
+        var size = 0
+        for i in 0..<touchedCount {
+          let score = scores[Int(touched[i])]
+          if size < top {
+            heap[size] = score
+            size &+= 1
+            if size == top { heapify(heap) }
+          } else if score > heap[0] {
+            heap[0] = score
+            sift(heap, 0)
+          }
         }
-      }
-      threshold = heap[0] - abs(heap[0]) * 1e-11
-    }
-    var finalists = [UInt32]()
-    for i in 0..<touched.count where scores[Int(touched[i])] >= threshold {
-      finalists.append(touched[i])
-      finalist[Int(touched[i])] = UInt32(finalists.count)
-    }
-    // Contributions of the finalists, chained in log order.
-    var chosen = finalists.map { Chosen(item: $0, score: 0, rest: 0, listed: (-1, -1, -1)) }
-    for i in 0..<log.count {
-      let f = Int(finalist[Int(log[i].item)])
-      if f == 0 { continue }
-      let c = log[i].contribution
-      let index = Int32(truncatingIfNeeded: i)
-      // Insert among the three largest; what falls out joins the rest in order of leaving.
-      if chosen[f - 1].listed.0 < 0 || c > log[Int(chosen[f - 1].listed.0)].contribution {
-        drop(&chosen[f - 1])
-        chosen[f - 1].listed = (index, chosen[f - 1].listed.0, chosen[f - 1].listed.1)
-      } else if chosen[f - 1].listed.1 < 0 || c > log[Int(chosen[f - 1].listed.1)].contribution {
-        drop(&chosen[f - 1])
-        chosen[f - 1].listed = (chosen[f - 1].listed.0, index, chosen[f - 1].listed.1)
-      } else if chosen[f - 1].listed.2 < 0 || c > log[Int(chosen[f - 1].listed.2)].contribution {
-        drop(&chosen[f - 1])
-        chosen[f - 1].listed.2 = index
-      } else {
-        chosen[f - 1].rest += c
+        threshold = heap[0] - abs(heap[0]) * 1e-11
       }
     }
-    for f in chosen.indices {
-      finalist[Int(chosen[f].item)] = 0
-      var score = 0.0
-      for index in [chosen[f].listed.0, chosen[f].listed.1, chosen[f].listed.2] where index >= 0 {
-        score += log[Int(index)].contribution
-      }
-      chosen[f].score = score + chosen[f].rest
+    var chosen = [Chosen]()
+    chosen.reserveCapacity(top + 8)
+    for i in 0..<touchedCount where scores[Int(touched[i])] >= threshold {
+      chosen.append(Chosen(item: touched[i]))
     }
+    if chosen.count > Ranker.mostFinalists { keepByKey(&chosen, interactions) }
+    for f in chosen.indices { finalistOf[Int(chosen[f].item)] = UInt8(f + 1) }
+    chosen.withUnsafeMutableBufferPointer { gather(into: $0) }
+    for f in chosen.indices { finalistOf[Int(chosen[f].item)] = 0 }
     chosen.sort { a, b in
       a.score != b.score ? a.score > b.score : interactions.items.precedes(a.item, b.item)
     }
@@ -364,29 +401,86 @@ struct Ranker: ~Copyable {
     return chosen
   }
 
-  private func drop(_ chosen: inout Chosen) {
-    if chosen.listed.2 >= 0 { chosen.rest += log[Int(chosen.listed.2)].contribution }
+  /// Very many items tie at the last place: those clearly above it, then the first by key.
+  private func keepByKey(_ chosen: inout [Chosen], _ interactions: borrowing Interactions) {
+    chosen.sort { a, b in
+      let (x, y) = (scores[Int(a.item)], scores[Int(b.item)])
+      return x != y ? x > y : interactions.items.precedes(a.item, b.item)
+    }
+    chosen.removeLast(chosen.count - Ranker.mostFinalists)
   }
 
-  private func heapify(_ heap: inout [Double]) {
+  /// Walks the runs again for the finalists' contributions.
+  private func gather(into chosen: UnsafeMutableBufferPointer<Chosen>) {
+    let finalistOf = self.finalistOf.base
+    for r in 0..<runs.count {
+      let run = runs[r]
+      for k in 0..<run.count {
+        let f = Int(finalistOf[Int(run.ids[k])])
+        if f == 0 { continue }
+        let value = run.values[k] * run.weight
+        Ranker.insert(
+          Contribution(run: UInt32(r), place: UInt32(k), value: value), into: &chosen[f &- 1])
+      }
+    }
+    for f in chosen.indices {
+      var score = 0.0
+      if chosen[f].count > 0 { score += chosen[f].listed.0.value }
+      if chosen[f].count > 1 { score += chosen[f].listed.1.value }
+      if chosen[f].count > 2 { score += chosen[f].listed.2.value }
+      chosen[f].score = score + chosen[f].rest
+    }
+  }
+
+  /// Among the three largest (the earlier first where equal); what falls out joins the rest.
+  @inline(__always)
+  private static func insert(_ new: Contribution, into chosen: inout Chosen) {
+    let count = chosen.count
+    if count > 2 {
+      if new.value <= chosen.listed.2.value {
+        chosen.rest += new.value
+        return
+      }
+      chosen.rest += chosen.listed.2.value
+    } else {
+      chosen.count = count &+ 1
+    }
+    if count > 0 && new.value <= chosen.listed.0.value {
+      if count > 1 && new.value <= chosen.listed.1.value {
+        chosen.listed.2 = new
+      } else {
+        chosen.listed.2 = chosen.listed.1
+        chosen.listed.1 = new
+      }
+    } else {
+      chosen.listed.2 = chosen.listed.1
+      chosen.listed.1 = chosen.listed.0
+      chosen.listed.0 = new
+    }
+  }
+
+  private func heapify(_ heap: UnsafeMutableBufferPointer<Double>) {
     var i = heap.count / 2 - 1
     while i >= 0 {
-      sift(&heap, i)
+      sift(heap, i)
       i -= 1
     }
   }
 
-  private func sift(_ heap: inout [Double], _ start: Int) {
+  @inline(__always)
+  private func sift(_ heap: UnsafeMutableBufferPointer<Double>, _ start: Int) {
+    let count = heap.count
     var i = start
+    let value = heap[i]
     while true {
-      var least = i
-      let left = 2 * i + 1
-      if left < heap.count && heap[left] < heap[least] { least = left }
-      if left + 1 < heap.count && heap[left + 1] < heap[least] { least = left + 1 }
-      if least == i { return }
-      heap.swapAt(i, least)
-      i = least
+      var child = 2 &* i &+ 1
+      if child >= count { break }
+      if child &+ 1 < count && heap[child &+ 1] < heap[child] { child &+= 1 }
+      if heap[child] >= value { break }
+      heap[i] = heap[child]
+      i = child
     }
+    heap[i] = value
   }
 
   /// A list is its items and their scores: evidence that moves without them is no change.
@@ -471,24 +565,29 @@ struct Ranker: ~Copyable {
       w.append(",\"rest\":")
       w.append(entry.rest)
       w.append(",\"reasons\":[")
-      writeReason(entry.listed.0, isFirst: true, model, interactions, into: &w)
-      writeReason(entry.listed.1, isFirst: false, model, interactions, into: &w)
-      writeReason(entry.listed.2, isFirst: false, model, interactions, into: &w)
+      if entry.count > 0 { writeReason(entry.listed.0, entry.item, model, interactions, &w) }
+      if entry.count > 1 {
+        w.append(byte: UInt8(ascii: ","))
+        writeReason(entry.listed.1, entry.item, model, interactions, &w)
+      }
+      if entry.count > 2 {
+        w.append(byte: UInt8(ascii: ","))
+        writeReason(entry.listed.2, entry.item, model, interactions, &w)
+      }
       w.append("]}")
     }
     w.append("]}")
   }
 
   private func writeReason(
-    _ index: Int32, isFirst: Bool, _ model: Model, _ interactions: borrowing Interactions,
-    into w: inout ByteWriter
+    _ contribution: Contribution, _ item: UInt32, _ model: Model,
+    _ interactions: borrowing Interactions, _ w: inout ByteWriter
   ) {
-    if index < 0 { return }
-    let candidate = log[Int(index)]
-    if !isFirst { w.append(",") }
-    switch candidate.source {
+    let run = runs[Int(contribution.run)]
+    let place = Int(contribution.place)
+    switch run.source {
     case SourceKind.popularity:
-      let entry = model.popular[Int(candidate.place)]
+      let entry = model.popular[place]
       w.append("{\"source\":\"popularity\",\"list\":\"popular\",\"measure\":\"decayed_share\",\"count\":")
       w.append(Int(entry.count))
       w.append(",\"decayed\":")
@@ -496,37 +595,30 @@ struct Ranker: ~Copyable {
       w.append(",\"maximum\":")
       w.append(model.popular[0].decayed)
     case SourceKind.rules:
-      model.rules?.writeEvidence(Int(candidate.because), items: interactions.items, into: &w)
+      model.rules?.writeEvidence(
+        Int(rules.found[place].rule), items: interactions.items, into: &w)
     default:
-      let relation = configuration.relations[Int(candidate.source)]
-      let table = model.neighbours[Int(candidate.source)]
-      let at = Int(candidate.place)
-      w.append("{\"source\":\"neighbours\",\"relation\":")
-      w.append(quoted: relation.name)
-      w.append(",\"because\":")
-      w.append(quoted: interactions.items.key(candidate.because))
-      w.append(",\"measure\":\"")
-      w.append(text: relation.measure.name)
-      w.append("\",\"both\":")
-      w.append(Int(table.both[at]))
+      let table = model.neighbours[Int(run.source)]
+      let text = heads[Int(run.source)]
+      text.opening.withUnsafeBytes { w.append(bytes: $0) }
+      w.append(quoted: interactions.items.key(run.because))
+      text.measure.withUnsafeBytes { w.append(bytes: $0) }
+      w.append(unsigned: UInt64(table.both[run.start &+ place]))
       w.append(",\"this\":")
-      w.append(Int(table.sourceCount[Int(candidate.because)]))
+      w.append(unsigned: UInt64(table.sourceCount[Int(run.because)]))
       w.append(",\"other\":")
-      w.append(Int(table.targetCount[Int(candidate.item)]))
+      w.append(unsigned: UInt64(table.targetCount[Int(item)]))
       w.append(",\"contexts\":")
       w.append(table.contexts)
-      if relation.shrinkage > 0 {
-        w.append(",\"shrinkage\":")
-        w.append(relation.shrinkage)
-      }
+      if !text.shrinkage.isEmpty { text.shrinkage.withUnsafeBytes { w.append(bytes: $0) } }
     }
     w.append(",\"value\":")
-    w.append(candidate.value)
+    w.append(run.values[place])
     w.append(",\"weight\":")
-    w.append(candidate.weight)
+    w.append(run.weight)
     w.append(",\"contribution\":")
-    w.append(candidate.contribution)
-    w.append("}")
+    w.append(contribution.value)
+    w.append(byte: UInt8(ascii: "}"))
   }
 }
 

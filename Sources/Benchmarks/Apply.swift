@@ -1,0 +1,77 @@
+// Events per second through decode and Engine.apply on one thread, with a model per million events on another
+// as the daemon has it; rows, displacement, refunds and the digest on. Checksum: the rows' digest.
+import Dispatch
+import Engine
+import Events
+import Recommender
+import Simulator
+import Sparse
+
+func benchApply(arguments: [String]) {
+  let events = arguments.first.flatMap { Int($0) } ?? 2_000_000
+  var shopConfiguration = ShopConfiguration()
+  shopConfiguration.events = events
+  var shop = Shop(shopConfiguration)
+  var lines = ByteWriter(capacity: events * 140)
+  for _ in 0..<events {
+    _ = shop.next(into: &lines)
+    if lines.bytes.last != UInt8(ascii: "\n") { lines.append("\n") }
+  }
+  var configuration = EngineConfiguration()
+  configuration.recommendEnabled = false
+  var engine = Engine(configuration)
+  let builder = BuilderBox(configuration)
+  let queue = DispatchQueue(label: "bench.model")
+  var outputs = Outputs()
+  let batch = EventBatch()
+  var offset = 0
+  var number: Int64 = 0
+  var decodeSeconds = 0.0
+  var nextTick: Int64 = 1_000_000
+  let start = seconds()
+  while offset < lines.count {
+    let before = seconds()
+    batch.reset()
+    offset += batch.decodeLines(
+      UnsafeRawBufferPointer(rebasing: lines.bytes[offset...]), budget: 1 << 20, isLast: true)
+    decodeSeconds += seconds() - before
+    for i in 0..<batch.count {
+      guard let event = batch.event(at: i) else { continue }
+      _ = engine.apply(
+        event, at: LogPosition(partition: 0, offset: number), clock: 0, into: &outputs)
+      number += 1
+    }
+    if engine.changedRows > 16_384 {
+      let changes = engine.takeChanges()
+      queue.async { builder.absorb(changes) }
+    }
+    if number >= nextTick, let tick = engine.streamTime {
+      nextTick += 1_000_000
+      let seal = engine.seal(tick: tick)
+      queue.async { builder.build(seal) }
+    }
+  }
+  let applied = seconds() - start
+  queue.sync {}
+  let total = seconds() - start
+  print(
+    "apply \(number) events: \(Int(Double(number) / applied)) events/s to state (decode \(Int(Double(number) / decodeSeconds))/s, apply \(Int(Double(number) / (applied - decodeSeconds)))/s), \(Int(Double(number) / total)) with the last model, \(builder.models) models, slowest tick \(Int(builder.slowest * 1000)) ms of \(builder.pairs) pairs, digest \(engine.digest.hex)"
+  )
+}
+
+final class BuilderBox: @unchecked Sendable {
+  private var builder: ModelBuilder
+  private(set) var models = 0
+  private(set) var slowest = 0.0
+  private(set) var pairs = 0
+
+  init(_ configuration: EngineConfiguration) { builder = ModelBuilder(configuration) }
+  func absorb(_ batch: ChangeBatch) { builder.absorb(batch) }
+  func build(_ seal: Seal) {
+    let start = seconds()
+    let built = builder.build(seal, parallel: serially)
+    slowest = max(slowest, seconds() - start)
+    pairs = built.sizes.pairs
+    models += 1
+  }
+}

@@ -1,0 +1,125 @@
+// Ranked lists per second from memory: every user has 50 purchases, every item 50 neighbours; a cause per user,
+// a list of 20 with its evidence as encoded JSON. Checksum: the hash of all bytes.
+import Engine
+import Events
+import Glibc
+import Recommender
+import Sparse
+
+func benchRanking(arguments: [String]) {
+  let sizes = arguments.first.map { [Int($0) ?? 5_000] } ?? [5_000, 250_000]
+  for items in sizes { rank(items: items, users: items > 50_000 ? 60_000 : 10_000) }
+}
+
+private func rank(items: Int, users: Int) {
+  var configuration = EngineConfiguration()
+  configuration.recommend.linger = 0
+  configuration.recommend.refresh = 0
+  configuration.rulesEnabled = false
+  var random = SplitMix(seed: 7)
+  var lines = ByteWriter(capacity: 1 << 20)
+  // Long-tailed popularity in taste groups, so that neighbours are many.
+  let groups = max(1, items / 500)
+  for user in 0..<users {
+    let group = random.below(groups)
+    for place in 0..<50 {
+      let unit = random.unit()
+      let item = group * 500 + Int(unit * unit * 499)
+      lines.append("{\"type\":\"purchase\",\"time\":")
+      lines.append(1_700_000_000_000 + user * 50 + place)
+      lines.append(",\"user\":\"u-")
+      lines.append(user)
+      lines.append("\",\"order\":\"o-")
+      lines.append(user * 10 + place / 5)
+      lines.append("\",\"items\":[{\"id\":\"sku-")
+      lines.append(item)
+      lines.append("\"}]}\n")
+    }
+  }
+  var engine = Engine(configuration)
+  var builder = ModelBuilder(configuration)
+  var outputs = Outputs()
+  let batch = EventBatch()
+  feed(lines.bytes, batch, &engine, &outputs, from: 0)
+  let seal = engine.seal(tick: engine.streamTime ?? 0)
+  let built = builder.build(seal, parallel: serially)
+  engine.activate(built, into: &outputs)
+  while engine.renew(limit: 10_000, into: &outputs) > 0 { outputs.removeAll() }
+  outputs.removeAll()
+
+  var causes = ByteWriter(capacity: 1 << 20)
+  for user in 0..<users {
+    causes.append("{\"type\":\"like\",\"time\":")
+    causes.append(1_800_000_000_000)
+    causes.append(",\"user\":\"u-")
+    causes.append(user)
+    causes.append("\",\"items\":[{\"id\":\"sku-1\"}]}\n")
+  }
+  var times: [Double] = []
+  var bytes = 0
+  var lists = 0
+  var checksum = Fingerprint.zero
+  for _ in 0..<5 {
+    let start = threadSeconds()
+    (lists, bytes, checksum) = makeLists(causes.bytes, batch, &engine, &outputs)
+    times.append(threadSeconds() - start)
+  }
+  let time = median(times)
+  print(
+    "ranking \(items) items: \(Int(Double(lists) / time)) lists/s of processor time, \(bytes / max(1, lists)) bytes each, \(Int(Double(bytes) / time / 1e6)) MB/s, \(built.sizes.neighbours / max(1, built.sizes.items)) neighbours an item, checksum \(checksum.hex)"
+  )
+}
+
+private func feed(
+  _ bytes: UnsafeRawBufferPointer, _ batch: EventBatch, _ engine: inout Engine,
+  _ outputs: inout Outputs, from first: Int64
+) {
+  var offset = 0
+  var number = first
+  while offset < bytes.count {
+    batch.reset()
+    offset += batch.decodeLines(
+      UnsafeRawBufferPointer(rebasing: bytes[offset...]), budget: 1 << 20, isLast: true)
+    for i in 0..<batch.count {
+      guard let event = batch.event(at: i) else { continue }
+      _ = engine.apply(
+        event, at: LogPosition(partition: 0, offset: number), clock: 0, into: &outputs)
+      number += 1
+    }
+  }
+}
+
+private func makeLists(
+  _ bytes: UnsafeRawBufferPointer, _ batch: EventBatch, _ engine: inout Engine,
+  _ outputs: inout Outputs
+) -> (lists: Int, bytes: Int, checksum: Fingerprint) {
+  var total = 0
+  var lists = 0
+  var sum = Fingerprint.zero
+  var offset = 0
+  while offset < bytes.count {
+    batch.reset()
+    offset += batch.decodeLines(
+      UnsafeRawBufferPointer(rebasing: bytes[offset...]), budget: 1 << 14, isLast: true)
+    for i in 0..<batch.count {
+      guard let event = batch.event(at: i) else { continue }
+      _ = engine.apply(
+        event, at: LogPosition(partition: 0, offset: 9_000_000), clock: 0, into: &outputs)
+    }
+    lists += outputs.count
+    total += outputs.byteCount
+    sum &+= Fingerprint(of: UnsafeRawBufferPointer(rebasing: outputs.writer.bytes.prefix(4096)))
+    outputs.removeAll()
+  }
+  return (lists, total, sum)
+}
+
+/// Parts in turn, on the caller's thread.
+func serially(_ parts: Int, _ body: (Int) -> Void) { for part in 0..<parts { body(part) } }
+
+/// Processor time of this thread, so that a busy machine does not count.
+private func threadSeconds() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}
