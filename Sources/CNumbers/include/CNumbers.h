@@ -1,4 +1,4 @@
-// The shortest decimal text that reads back to the same double (std::to_chars).
+// The shortest decimal text that reads back to the same double.
 #pragma once
 #include <stddef.h>
 #ifdef __cplusplus
