@@ -10,7 +10,7 @@ ARGS     ?=
 FILTER   ?=
 BIN      := .build/release
 
-.PHONY: help setup build run test bench clean
+.PHONY: help setup build run test bench readme clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test    set up, build and run all tests (FILTER=EdgeTests runs some)"
 	@echo "make build   set up and build $(BIN)/affinityd"
 	@echo "make bench   build and run the benchmarks (ARGS=... are passed on)"
+	@echo "make readme  write the table of keys into README.md"
 	@echo "make setup   install what the build needs (Debian), if anything is missing"
 	@echo "make clean   remove everything that was built"
 
@@ -33,6 +34,11 @@ run: build
 # The executable is built first: the end-to-end tests start it.
 test: build
 	$(SWIFT) test -c release --disable-testable-imports --disable-xctest $(if $(FILTER),--filter $(FILTER)) </dev/null
+
+# README.md's table of keys is the code's: between <!-- keys --> and <!-- /keys -->.
+readme: build
+	@{ sed '/<!-- keys -->/q' README.md; $(BIN)/affinityd validate --print-table; \
+	  sed -n '/<!-- \/keys -->/,$$p' README.md; } > .build/README.md && mv .build/README.md README.md
 
 bench: setup
 	$(SWIFT) build -c release --product affinity-bench

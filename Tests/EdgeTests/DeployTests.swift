@@ -38,4 +38,17 @@ import Testing
     let seconds = try #require(Int64(line.dropFirst("TimeoutStopSec=".count)))
     #expect(seconds * 1000 > Configuration().shutdownTimeout)
   }
+
+  /// README.md's table of keys is the code's (`make readme`).
+  @Test func readmeTable() throws {
+    guard let readme = try? Self.text("../README.md") else {
+      print("note: no README.md; its table is not compared")
+      return
+    }
+    let begin = try #require(readme.range(of: "<!-- keys -->\n"), "README.md lacks <!-- keys -->")
+    let end = try #require(readme.range(of: "\n<!-- /keys -->"), "README.md lacks <!-- /keys -->")
+    #expect(
+      String(readme[begin.upperBound..<end.lowerBound]) == Configuration.markdownTable,
+      "make readme writes it anew")
+  }
 }
