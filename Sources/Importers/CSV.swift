@@ -84,6 +84,13 @@ public struct CSVMapping: Sendable {
     return m
   }
 
+  /// Types are the sender's own words; these are the ones Amazon's pages and examples use.
+  static let personalizeTypes: [String: EventType] = [
+    "View": .view, "view": .view, "Click": .click, "click": .click, "Purchase": .purchase,
+    "purchase": .purchase, "AddToCart": .cart, "add_to_cart": .cart, "Watch": .view,
+    "watch": .view, "Like": .like, "like": .like,
+  ]
+
   /// Amazon Personalize's interactions data set (EVENT-FORMATS §4).
   public static func personalize(hasType: Bool) -> CSVMapping {
     var m = CSVMapping()
@@ -92,11 +99,7 @@ public struct CSVMapping: Sendable {
       .type: hasType ? .named("EVENT_TYPE") : .constant("view"),
     ]
     m.timeFormat = .seconds
-    m.types = [
-      "View": .view, "view": .view, "Click": .click, "click": .click, "Purchase": .purchase,
-      "purchase": .purchase, "AddToCart": .cart, "add_to_cart": .cart, "Watch": .view,
-      "watch": .view, "Like": .like, "like": .like,
-    ]
+    m.types = personalizeTypes
     return m
   }
 }

@@ -131,16 +131,29 @@ public struct ImportLog: ~Copyable {
       to: &arena, type: event.type, time: event.time, id: event.id, user: event.user,
       session: event.session, order: event.order, items: lines.buffer, currency: event.currency,
       recommendation: event.recommendation, value: event.value, ordered: event.ordered)
+    finish(
+      start, type: event.type, time: event.time, items: lines.count, hasUser: !event.user.isEmpty)
+  }
+
+  /// An event that owns its texts.
+  public mutating func append(_ event: Event) {
+    let start = arena.count
+    event.append(to: &arena)
+    finish(
+      start, type: event.type, time: event.time, items: event.items.count,
+      hasUser: !event.user.isEmpty)
+  }
+
+  private mutating func finish(
+    _ start: Int, type: EventType, time: Int64, items count: Int, hasUser: Bool
+  ) {
     arena.append("\n")
-    entries.append(Entry(time: event.time, start: start, count: arena.count - start))
-    items += lines.count
-    if event.user.isEmpty { anonymousEvents += 1 }
-    typeCounts[Int(event.type.rawValue)] += 1
-    if let range = timeRange {
-      timeRange = min(range.lowerBound, event.time)...max(range.upperBound, event.time)
-    } else {
-      timeRange = event.time...event.time
-    }
+    entries.append(Entry(time: time, start: start, count: arena.count - start))
+    items += count
+    if !hasUser { anonymousEvents += 1 }
+    typeCounts[Int(type.rawValue)] += 1
+    timeRange =
+      timeRange.map { min($0.lowerBound, time)...max($0.upperBound, time) } ?? time...time
   }
 
   /// The events' lines by time, each with its line feed. Complexity: O(n log n).

@@ -165,6 +165,9 @@ public struct Shop: ~Copyable {
 
   private mutating func fresh(at now: Int64, into writer: inout ByteWriter) -> Line {
     if orderAt < order.count {
+      // Each line of an order a millisecond after the one before: money is kept by (order, time, line).
+      orderTime &+= 1
+      clock = max(clock, orderTime)
       let line = writePurchase(orderAt..<(orderAt &+ 1), into: &writer)
       orderAt &+= 1
       return line
@@ -347,10 +350,12 @@ public struct Shop: ~Copyable {
     if user >= 0 && random.unit() < configuration.refundShare {
       let least = Int(max(1, configuration.refundAfter))
       let wait = least &+ random.below(9 &* least)
+      let line = random.below(order.count)
       push(
         Refund(
-          due: time &+ Int64(wait), ordered: time, order: orderNumber, user: user,
-          item: order[random.below(order.count)].item))
+          due: time &+ Int64(wait),
+          ordered: configuration.oneItemPerEvent ? time &+ Int64(line) : time,
+          order: orderNumber, user: user, item: order[line].item))
     }
   }
 

@@ -24,7 +24,8 @@ public struct ShopConfiguration: Sendable {
   public var start: Int64 = ShopConfiguration.defaultEnd - 30 * 86_400_000
   /// Milliseconds from the first event to the last.
   public var span: Int64 = 30 * 86_400_000
-  /// One line per item: an order of three items becomes three events with one order id and time.
+  /// One line per item: an order of three items becomes three events with one order id, a
+  /// millisecond apart.
   public var oneItemPerEvent = false
   /// Share of sessions without a user.
   public var anonymousShare = 0.1

@@ -201,23 +201,38 @@ import Testing
     #expect((500...1_300).contains(late))
   }
 
-  /// One item per event: an order's lines share its id and time, and no event has two items.
+  /// One item per event: an order's lines share its id, a millisecond apart; a refund names the time
+  /// of its own line.
   @Test func singleItems() throws {
     var c = Self.small()
     c.oneItemPerEvent = true
-    var times: [String: String] = [:]
-    var lines: [String: Int] = [:]
-    for line in Self.draw(c, 20_000).lines {
+    c.refundShare = 0.5
+    c.refundAfter = 1000
+    var times: [String: [Int64]] = [:]
+    var bought: [String: String] = [:]
+    var refunds = 0
+    let drawn = Self.draw(c, 20_000)
+    for (i, line) in drawn.lines.enumerated() {
       let event = try Self.parse(line)
-      guard event["type"] as? String == "purchase" else { continue }
-      #expect((event["items"] as? [Any])?.count == 1)
-      let order = try #require(event["order"] as? String)
-      let time = try #require(event["time"] as? String)
-      #expect(times[order, default: time] == time)
-      times[order] = time
-      lines[order, default: 0] += 1
+      let items = try #require(event["items"] as? [[String: Any]])
+      #expect(items.count == 1 || event["type"] as? String == "impression")
+      guard let order = event["order"] as? String, let item = items.first?["id"] as? String else {
+        continue
+      }
+      if event["type"] as? String == "refund" {
+        #expect(bought["\(order) \(item)"] == event["ordered"] as? String)
+        refunds += 1
+      } else {
+        times[order, default: []].append(drawn.times[i])
+        bought["\(order) \(item)"] = event["time"] as? String
+      }
     }
-    #expect(lines.values.contains { $0 > 2 })
+    #expect(refunds > 100)
+    for lines in times.values {
+      for (i, time) in lines.enumerated() { #expect(time == lines[0] + Int64(i)) }
+    }
+    #expect(times.values.contains { $0.count > 2 })
+    #expect(zip(drawn.times, drawn.times.dropFirst()).allSatisfy { $0 <= $1 })
   }
 
   @Test func filmsAreRatedOnce() throws {

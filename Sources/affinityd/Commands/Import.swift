@@ -5,8 +5,10 @@ import Importers
 import Sparse
 
 enum ImportFormat: String, CaseIterable, ExpressibleByArgument {
-  case csv, tsv, retailrocket, movielens, personalize, fimi
+  case csv, tsv, retailrocket, movielens, personalize, fimi, segment, ga4
   case onlineRetail = "online-retail"
+  case googleRetail = "google-retail"
+  case personalizeEvents = "personalize-events"
 }
 
 struct ImportCommand: ParsableCommand {
@@ -15,7 +17,9 @@ struct ImportCommand: ParsableCommand {
     abstract: "Turns a foreign log into events: JSON lines sorted by time.",
     discussion: """
       FORMAT is csv or tsv (with --map), retailrocket, movielens (ratings.csv, u.data or ratings.dat), \
-      online-retail (UCI), fimi (a basket a line) or personalize (an interactions CSV). FILE may be compressed by gzip; - is standard input. \
+      online-retail (UCI), fimi (a basket a line), personalize (an interactions CSV), or JSON lines of segment \
+      (e-commerce v2), ga4 (BigQuery export or Measurement Protocol), google-retail (UserEvent) and \
+      personalize-events (PutEvents). FILE may be compressed by gzip; - is standard input. \
       Rows that become no event are counted by reason; the counts go to standard error.
 
       A mapping for csv and tsv names a column for each field, or a constant:
@@ -26,7 +30,7 @@ struct ImportCommand: ParsableCommand {
       one event. Times without a zone are UTC.
       """)
 
-  @Argument(help: "csv, tsv, retailrocket, movielens, online-retail, fimi or personalize.") var format: ImportFormat
+  @Argument(help: "One of the formats above.") var format: ImportFormat
   @Argument(help: "The log, plain or gzip; - is standard input.") var file: String
 
   @Option(help: "Where the events go; - is standard output.") var out = "-"
@@ -99,6 +103,10 @@ struct ImportCommand: ParsableCommand {
       try importOnlineRetail(source, refunds: refunds, into: &log, progress: report)
     case .fimi:
       try importFIMI(source, start: start.milliseconds, into: &log, progress: report)
+    case .segment: try importJSON(source, .segment, into: &log, progress: report)
+    case .ga4: try importJSON(source, .ga4, into: &log, progress: report)
+    case .googleRetail: try importJSON(source, .googleRetail, into: &log, progress: report)
+    case .personalizeEvents: try importJSON(source, .personalize, into: &log, progress: report)
     }
     progress.clear()
     try kept?.close()
