@@ -27,7 +27,7 @@ private func mineBench(_ baskets: Baskets, _ minimum: Int, _ repeats: Int) {
   var writing: [Double] = []
   for _ in 0..<repeats {
     let start = seconds()
-    let itemsets = mineFrequentItemsets(baskets, minimumCount: minimum)
+    let itemsets = mineFrequentItemsets(baskets, minimumCount: minimum, limit: .max)
     let mined = seconds()
     let flat = itemsets.expanded()
     let written = seconds()
@@ -69,7 +69,7 @@ private func rulesBench(_ baskets: Baskets, _ minimum: Int, _ repeats: Int) {
   var pruning: [Double] = []
   for i in 0..<repeats {
     let start = seconds()
-    let itemsets = mineFrequentItemsets(baskets, minimumCount: minimum)
+    let itemsets = mineFrequentItemsets(baskets, minimumCount: minimum, limit: .max)
     let mined = seconds()
     let rules = makeRules(
       itemsets, configuration: configuration, items: keys, significance: .omitted)
@@ -103,7 +103,7 @@ private func rulesBench(_ baskets: Baskets, _ minimum: Int, _ repeats: Int) {
           + "  redundancy +\(text(median(pruning)))")
     }
   }
-  let itemsets = mineFrequentItemsets(baskets, minimumCount: minimum)
+  let itemsets = mineFrequentItemsets(baskets, minimumCount: minimum, limit: .max)
   let start = seconds()
   let every = makeRules(itemsets, configuration: all, items: keys, significance: .omitted)
   let made = seconds()
@@ -114,18 +114,18 @@ private func rulesBench(_ baskets: Baskets, _ minimum: Int, _ repeats: Int) {
       + " \(text(end - made)), bytes \(tested.bytes)")
 }
 
-func seconds() -> Double {
+private func seconds() -> Double {
   var time = timespec()
   clock_gettime(CLOCK_MONOTONIC, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }
 
-func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 private func text(_ seconds: Double) -> String {
   "\((seconds * 1e5).rounded() / 100) ms"
 }
 
-func readFIMI(_ path: String) -> (offsets: [Int], items: [UInt32]) {
+private func readFIMI(_ path: String) -> (offsets: [Int], items: [UInt32]) {
   guard let file = popen("gzip -dcf '\(path)'", "r") else { fatalError("cannot read \(path)") }
   defer { pclose(file) }
   var offsets = [0]

@@ -27,15 +27,13 @@ struct BasketList {
 
 enum ReferenceData {
   static func path(_ name: String) -> String? {
-    let root =
+    let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent()
+    let shared =
       ProcessInfo.processInfo.environment["AFFINITY_SHARED"]
-      ?? URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared").path
-    // Next to the package, or next to the folder that holds it.
-    for folder in [root, root + "/../../shared"] {
-      let path = folder + "/data/" + name
-      if FileManager.default.fileExists(atPath: path) { return path }
-    }
+      ?? package.deletingLastPathComponent().appendingPathComponent("shared").path
+    let path = shared + "/data/" + name
+    if FileManager.default.fileExists(atPath: path) { return path }
     print("\(name) is not here: its tests pass without having looked at it")
     return nil
   }

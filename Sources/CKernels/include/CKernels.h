@@ -31,6 +31,25 @@ uint32_t affinity_bits_count_both(const uint64_t *a, const uint64_t *b, size_t w
 void affinity_bits_compress(const uint64_t *row, const uint64_t *mask, size_t words, uint64_t *into,
                             size_t into_words);
 
+/// The positions of the set bits of `row`, rising. Returns their number.
+size_t affinity_bits_positions(const uint64_t *row, size_t words, uint32_t *positions);
+
+/// The bit matrix of `count` rows of `words` words at word `offsets` of `arena`, transposed: bit i
+/// of row t of `into` is bit t of row i. `into` has 64 * words rows of `stride` words (at least
+/// count / 64 rounded up) and is overwritten.
+void affinity_bits_transpose(const uint64_t *arena, const uint32_t *offsets, size_t count,
+                             size_t words, uint64_t *into, size_t stride);
+
+/// Occurrence deliver: adds 1 to the counter of every item between `places[2k]` and
+/// `places[2k + 1]` of `items`, for all k < count.
+void affinity_deliver(const uint32_t *items, const uint32_t *places, size_t count,
+                      uint32_t *counters);
+
+/// Counters from `from` up to `to` that are at least `minimum` (>= 1), as (place, counter), rising;
+/// all of them are zeroed. Returns their number; the arrays have room for to - from + 8.
+size_t affinity_take_counters(uint32_t *counters, size_t from, size_t to, uint32_t minimum,
+                              uint32_t *places, uint32_t *values);
+
 /// Packs the bits of `row` at the `count` given positions densely into `into`; zeroes the rest.
 void affinity_bits_gather(const uint64_t *row, const uint32_t *positions, size_t count,
                           uint64_t *into, size_t into_words);

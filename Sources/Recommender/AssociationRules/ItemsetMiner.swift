@@ -12,14 +12,18 @@
 import CKernels
 import Sparse
 
+/// 2^23 itemsets: about 2 GiB on the way to rules. A shop with few baskets and a count of 1 would
+/// otherwise list every subset of its largest one.
+public let defaultItemsetLimit = 1 << 23
+
 /// All itemsets with a count of at least `minimumCount`, with at most `maxLength` items (0: no bound).
 ///
 /// `limit` bounds the result: if there are more itemsets, the bound on the length is lowered until
-/// they fit (a function of the baskets alone); `Itemsets.maxLength` says what was applied.
+/// they fit (a function of the baskets alone); `maxLength` of the result says what was applied.
 /// `parallel(parts, body)` calls `body(part)` once for each part, at once if it likes.
 /// The order of the result is that of `Itemsets`; it does not depend on `parallel`.
 public func mineFrequentItemsets(
-  _ baskets: Baskets, minimumCount: Int, maxLength: Int = 0, limit: Int = Int(UInt32.max) - 1,
+  _ baskets: Baskets, minimumCount: Int, maxLength: Int = 0, limit: Int = defaultItemsetLimit,
   parallel: ((_ parts: Int, _ body: (Int) -> Void) -> Void)? = nil
 ) -> Itemsets {
   mineFrequentItemsets(
@@ -32,8 +36,9 @@ package func mineFrequentItemsets(
   _ baskets: Baskets, minimumCount: Int, maxLength: Int = 0, withLists: Bool?
 ) -> Itemsets {
   mineFrequentItemsets(
-    BasketDatabase(baskets, minimumCount: minimumCount, layout: withLists.map { $0 ? .lists : .bits }),
-    maxLength: maxLength, limit: Int(UInt32.max) - 1, parallel: nil)
+    BasketDatabase(
+      baskets, minimumCount: minimumCount, layout: withLists.map { $0 ? .lists : .bits }),
+    maxLength: maxLength, limit: .max, parallel: nil)
 }
 
 private func mineFrequentItemsets(
@@ -166,6 +171,10 @@ struct ItemsetSearch: ~Copyable {
   var candidateItems = Vec<UInt32>()
   var candidateCounts = Vec<UInt32>()
   var arena = Vec<UInt64>()
+  /// Scratch of one step: set positions of a row; frequent columns with their sums.
+  var positions = Vec<UInt32>()
+  var columns = Vec<UInt32>()
+  var columnSums = Vec<UInt32>()
 
   /// The first item's partners.
   var partners: Vec<UInt32>
@@ -243,27 +252,13 @@ struct ItemsetSearch: ~Copyable {
 
   /// Occurrence deliver: one walk over what follows the item in its baskets.
   private mutating func countByLists(_ first: Int, _ database: borrowing BasketDatabase) -> Int {
-    let sorted = database.sorted.base
-    let counter = tally.base
     let start = database.occurrenceStarts[first]
-    for o in start..<start + Int(database.occurrenceCounts[first]) {
-      let suffix = database.suffixes.base[o]
-      var i = Int(suffix.start)
-      let end = Int(suffix.end)
-      while i < end {
-        counter[Int(sorted[i])] &+= 1
-        i &+= 1
-      }
-    }
-    var found = 0
-    for other in first + 1..<max(database.itemCount, first + 1) {
-      let count = counter[other]
-      counter[other] = 0
-      partners[found] = UInt32(other)
-      partnerCounts[found] = count
-      found += count >= minimum ? 1 : 0
-    }
-    return found
+    let places = UnsafeRawPointer(database.suffixes.base + start)
+      .assumingMemoryBound(to: UInt32.self)
+    affinity_deliver(
+      database.sorted.base, places, Int(database.occurrenceCounts[first]), tally.base)
+    return affinity_take_counters(
+      tally.base, first + 1, database.itemCount, minimum, partners.base, partnerCounts.base)
   }
 
   // MARK: Projection
@@ -358,7 +353,16 @@ struct ItemsetSearch: ~Copyable {
   ) {
     let blockStart = depths.count
     let top = first + count
-    for k in stride(from: top - 1, through: first, by: -1) {
+    let stride = (count + 255) / 256 * 4
+    let hasRows = depth < maxLength && rowsPay(candidates: first, count: count, words: words)
+    let rows = free
+    let free = hasRows ? free + words * 64 * stride : free
+    if hasRows {
+      reserveArena(free)
+      affinity_bits_transpose(
+        arena.base, candidateOffsets.base + first, count, words, arena.base + rows, stride)
+    }
+    for k in Swift.stride(from: top - 1, through: first, by: -1) {
       let before = depths.count
       let support = candidateCounts[k]
       emit(depth, candidateItems[k], support)
@@ -370,23 +374,115 @@ struct ItemsetSearch: ~Copyable {
         continue
       }
       reserveCandidates(top + siblings)
-      reserveArena(free + siblings * words)
-      let children = affinity_bits_extend(
-        arena.base, words, candidateOffsets[k], support, parentCount, minimum, siblings,
-        candidateOffsets.base + k + 1, candidateItems.base + k + 1, candidateCounts.base + k + 1,
-        UInt32(free), candidateOffsets.base + top, candidateItems.base + top,
-        candidateCounts.base + top)
+      reserveArena(free + siblings * (words + 4))
+      var childWords = words
+      let children: Int
+      let cost = SearchCost(support: Int(support), siblings: siblings, words: words)
+      if hasRows && cost.columns(stride: stride, from: k - first + 1) < cost.intersections {
+        children = extendByColumns(
+          k, first: first, top: top, depth: depth, rows: rows, stride: stride, parentCount,
+          &childWords, free)
+      } else if cost.gathers < cost.intersections {
+        children = extendByGathering(k, top: top, &childWords, free)
+      } else {
+        children = affinity_bits_extend(
+          arena.base, words, candidateOffsets[k], support, parentCount, minimum, siblings,
+          candidateOffsets.base + k + 1, candidateItems.base + k + 1, candidateCounts.base + k + 1,
+          UInt32(free), candidateOffsets.base + top, candidateItems.base + top,
+          candidateCounts.base + top)
+      }
       if children == 0 { continue }
       if children == 1 {
         emit(depth + 1, candidateItems.base[top], candidateCounts.base[top])
         continue
       }
       search(
-        candidates: top, count: children, parentCount: support, depth: depth + 1, words: words,
-        free: free + children * words)
+        candidates: top, count: children, parentCount: support, depth: depth + 1,
+        words: childWords, free: free + children * max(words, childWords))
       if isOver { return }
     }
     if depths.count > limit { isOver = true }
+  }
+
+  /// Whether a transposed copy of the candidates' vectors earns its making.
+  private func rowsPay(candidates first: Int, count: Int, words: Int) -> Bool {
+    if count < 12 { return false }
+    let stride = (count + 255) / 256 * 4
+    if words * 64 * stride > 1 << 24 { return false }
+    var saved = 0.0
+    for k in 0..<count - 1 {
+      let cost = SearchCost(
+        support: Int(candidateCounts[first + k]), siblings: count - k - 1, words: words)
+      saved +=
+        max(0, min(cost.intersections, cost.gathers) - cost.columns(stride: stride, from: k + 1))
+    }
+    return saved > Double(count * words) * 3 + Double(words * 64 * stride) * 0.5
+  }
+
+  /// Children by summing the rows of the node's baskets: only the frequent ones get a vector.
+  private mutating func extendByColumns(
+    _ k: Int, first: Int, top: Int, depth: Int, rows: Int, stride: Int, _ parentCount: UInt32,
+    _ words: inout Int, _ free: Int
+  ) -> Int {
+    let support = Int(candidateCounts[k])
+    reserveStep(positions: words * 64, columns: stride * 64)
+    let row = arena.base + Int(candidateOffsets[k])
+    let set = affinity_bits_positions(row, words, positions.base)
+    let found = affinity_bits_column_sums(
+      arena.base + rows, stride, positions.base, set, UInt32(k - first + 1), minimum, columns.base,
+      columnSums.base)
+    for c in 0..<found {
+      candidateItems.base[top + c] = candidateItems.base[first + Int(columns.base[c])]
+      candidateCounts.base[top + c] = columnSums.base[c]
+    }
+    if found < 2 || depth + 1 >= maxLength { return found }
+    if support * 2 < words * 3 {
+      let width = (support + 255) / 256 * 4
+      for c in 0..<found {
+        let to = free + c * width
+        affinity_bits_gather(
+          arena.base + Int(candidateOffsets.base[first + Int(columns.base[c])]), positions.base,
+          set,
+          arena.base + to, width)
+        candidateOffsets.base[top + c] = UInt32(to)
+      }
+      words = width
+    } else {
+      for c in 0..<found {
+        let sibling = first + Int(columns.base[c])
+        _ = affinity_bits_extend(
+          arena.base, words, candidateOffsets.base[k], UInt32(support), parentCount, 1, 1,
+          candidateOffsets.base + sibling, candidateItems.base + sibling,
+          candidateCounts.base + sibling, UInt32(free + c * words), candidateOffsets.base + top + c,
+          candidateItems.base + top + c, candidateCounts.base + top + c)
+      }
+    }
+    return found
+  }
+
+  /// Children by picking the siblings' bits at the node's baskets, for nodes of few baskets.
+  private mutating func extendByGathering(
+    _ k: Int, top: Int, _ words: inout Int, _ free: Int
+  ) -> Int {
+    let support = Int(candidateCounts[k])
+    reserveStep(positions: words * 64, columns: 0)
+    let set = affinity_bits_positions(
+      arena.base + Int(candidateOffsets[k]), words, positions.base)
+    let width = (support + 255) / 256 * 4
+    var found = 0
+    for sibling in k + 1..<top {
+      let to = free + found * width
+      let into = arena.base + to
+      affinity_bits_gather(
+        arena.base + Int(candidateOffsets.base[sibling]), positions.base, set, into, width)
+      let count = affinity_bits_count_both(into, into, width)
+      candidateOffsets.base[top + found] = UInt32(to)
+      candidateItems.base[top + found] = candidateItems.base[sibling]
+      candidateCounts.base[top + found] = count
+      found += count >= minimum ? 1 : 0
+    }
+    words = width
+    return found
   }
 
   /// Appends the found itemsets `from..<to` again, one item deeper.
@@ -428,6 +524,14 @@ struct ItemsetSearch: ~Copyable {
     }
   }
 
+  private mutating func reserveStep(positions bits: Int, columns number: Int) {
+    if bits > positions.capacity { positions = Vec(capacity: bits) }
+    if number > columns.capacity {
+      columns = Vec(capacity: number)
+      columnSums = Vec(capacity: number)
+    }
+  }
+
   private mutating func reserveArena(_ needed: Int) {
     if needed > arena.capacity {
       arena.count = arena.capacity
@@ -437,3 +541,22 @@ struct ItemsetSearch: ~Copyable {
 }
 
 extension ItemsetSearch: @unchecked Sendable {}
+
+/// Estimated cycles of finding one node's children in three ways.
+private struct SearchCost {
+  let support: Int
+  let siblings: Int
+  let words: Int
+
+  /// Intersect with every sibling.
+  @inline(__always) var intersections: Double { Double(siblings) * (Double(words) * 0.7 + 8) }
+  /// Pick every sibling's bits at the node's baskets.
+  @inline(__always) var gathers: Double {
+    Double(words + support) * 1.5 + Double(siblings) * (Double(support) * 2 + 20)
+  }
+  /// Sum rows over the node's baskets.
+  @inline(__always) func columns(stride: Int, from: Int) -> Double {
+    let chunks = Double(stride / 4 - from / 256)
+    return Double(words + support) * 1.5 + Double(support) * (2 + 3 * chunks) + chunks * 150
+  }
+}

@@ -26,6 +26,7 @@ public func makeRules(
   var parts = RuleSetParts()
   parts.baskets = itemsets.baskets
   parts.minimumCount = itemsets.minimumCount
+  parts.maxLength = itemsets.maxLength
   describeSets(lattice, itemsets, items, &parts)
 
   let splits = RuleSplits(lattice, maxConsequent: configuration.maxConsequent)

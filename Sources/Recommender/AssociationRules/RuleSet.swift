@@ -12,6 +12,9 @@ public final class RuleSet: Sendable {
   public let baskets: Int
   /// The least count of an itemset that was asked for.
   public let minimumCount: Int
+  /// The bound on an itemset's length that was applied (0: none): below the configured one when
+  /// there were too many itemsets.
+  public let maxLength: Int
   /// Rules of the allowed shape before any filter: the family over which q is corrected.
   public let familySize: Int
 
@@ -50,6 +53,7 @@ public final class RuleSet: Sendable {
   init(_ parts: consuming RuleSetParts) {
     baskets = parts.baskets
     minimumCount = parts.minimumCount
+    maxLength = parts.maxLength
     familySize = parts.familySize
     let index = RuleIndexParts(parts)
     keyStarts = parts.keyStarts
@@ -220,6 +224,7 @@ public final class RuleSet: Sendable {
 struct RuleSetParts: ~Copyable {
   var baskets = 0
   var minimumCount = 0
+  var maxLength = 0
   var familySize = 0
   var keyStarts = Vec<Int>(repeating: 0, count: 1)
   var keyBytes = Vec<UInt8>()
