@@ -1,6 +1,9 @@
 // See include/PairKernels.h.
+#define _GNU_SOURCE
 #include "PairKernels.h"
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define LEVELS __attribute__((target_clones("avx2", "default")))
@@ -91,6 +94,35 @@ LEVELS void affinity_scores_linear_dense(const uint32_t *restrict counts, size_t
   }
 }
 
+void *affinity_allocate(size_t size) {
+  size_t page = (size_t)1 << 21;
+  void *memory = NULL;
+  if (size < 2 * page) {
+    memory = malloc(size > 0 ? size : 1);
+    if (memory == NULL) abort();
+    return memory;
+  }
+  if (posix_memalign(&memory, page, (size + page - 1) / page * page) != 0) abort();
+#ifdef MADV_HUGEPAGE
+  madvise(memory, size, MADV_HUGEPAGE);
+#endif
+  return memory;
+}
+
+void affinity_release(void *memory) { free(memory); }
+
+LEVELS void affinity_candidates_place(const double *restrict values, const int64_t *restrict ranks,
+                                      size_t count, uint32_t *restrict places) {
+  for (size_t i = 0; i < count; i++) {
+    double value = values[i];
+    int64_t rank = ranks[i];
+    int64_t before = 0;
+    for (size_t j = 0; j < count; j++)
+      before += (values[j] > value) | ((values[j] == value) & (ranks[j] < rank));
+    places[i] = (uint32_t)before;
+  }
+}
+
 LEVELS size_t affinity_counts_met(const uint32_t *counts, size_t count) {
   uint32_t sum = 0;
   for (size_t i = 0; i < count; i++) sum += counts[i] != 0;
@@ -103,20 +135,20 @@ size_t affinity_scores_groups(size_t met, size_t k) {
 }
 
 // How many of the bit patterns are at or above `floor`.
-LEVELS static int32_t reach(const int32_t *restrict bits, size_t count, int32_t floor) {
+INLINE int32_t reach(const int32_t *restrict bits, size_t count, int32_t floor) {
   int32_t sum = 0;
   for (size_t i = 0; i < count; i++) sum += bits[i] >= floor;
   return sum;
 }
 
-LEVELS static void raise_to(float *restrict maxima, const float *restrict scores, size_t count) {
+INLINE void raise_to(float *restrict maxima, const float *restrict scores, size_t count) {
   for (size_t i = 0; i < count; i++) maxima[i] = maxima[i] < scores[i] ? scores[i] : maxima[i];
 }
 
 // Scores fall into groups; a group's maximum stands for one score at least, so the k-th largest
 // maximum is reached by k scores. The k largest scores mostly fall into groups of their own, so it is
 // close. Floats that are not negative order as their bit patterns: bisected, to a part in a thousand.
-float affinity_scores_floor(const float *scores, size_t met, size_t k, float *maxima) {
+LEVELS float affinity_scores_floor(const float *scores, size_t met, size_t k, float *maxima) {
   if (met <= k || k == 0) return 0;
   size_t groups = affinity_scores_groups(met, k);
   memcpy(maxima, scores, groups * sizeof(float));
@@ -178,40 +210,133 @@ size_t affinity_scores_sieve(const float *scores, size_t met, float floor, uint3
   return sieve_plain(scores, 0, met, floor, places, 0);
 }
 
-// The square matrix, once per width of a cell.
+// |a AND b|. With AVX2: nibble tables (W. Mula), bytes summed over up to 31 vectors before they are
+// widened.
+static uint64_t both_plain(const uint64_t *x, const uint64_t *y, size_t words) {
+  uint64_t sum = 0;
+  for (size_t w = 0; w < words; w++) sum += (uint64_t)__builtin_popcountll(x[w] & y[w]);
+  return sum;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static uint64_t both_avx2(const uint64_t *x, const uint64_t *y,
+                                                          size_t words) {
+  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2,
+                                         1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const __m256i nibble = _mm256_set1_epi8(15);
+  __m256i sum = _mm256_setzero_si256();
+  for (size_t w = 0; w < words;) {
+    size_t end = w + 124 < words ? w + 124 : words;
+    __m256i bytes = _mm256_setzero_si256();
+    for (; w < end; w += 4) {
+      __m256i both = _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(x + w)),
+                                      _mm256_loadu_si256((const __m256i *)(y + w)));
+      __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(both, nibble));
+      __m256i high =
+          _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble));
+      bytes = _mm256_add_epi8(bytes, _mm256_add_epi8(low, high));
+    }
+    sum = _mm256_add_epi64(sum, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+  }
+  return (uint64_t)_mm256_extract_epi64(sum, 0) + (uint64_t)_mm256_extract_epi64(sum, 1) +
+         (uint64_t)_mm256_extract_epi64(sum, 2) + (uint64_t)_mm256_extract_epi64(sum, 3);
+}
+#define AVX2 __attribute__((target("avx2")))
+#else
+#define AVX2
+#endif
+
+// Block by block of 32 vectors, so that they stay in the first-level cache for all of from..<to.
+#define BITS(NAME, TARGET, BOTH)                                                                     \
+  TARGET static void NAME(const uint64_t *bits, size_t words, size_t count, size_t from, size_t to, \
+                          size_t first, void *cells, size_t stride, int wide) {                     \
+    for (size_t block = 0; block < count; block += 32) {                                            \
+      size_t end = block + 32 < count ? block + 32 : count;                                         \
+      for (size_t a = from; a < to; a++) {                                                          \
+        size_t at = (first + a) * stride + first;                                                   \
+        for (size_t b = a + 1 > block ? a + 1 : block; b < end; b++) {                              \
+          uint64_t both = BOTH(bits + a * words, bits + b * words, words);                          \
+          if (wide)                                                                                 \
+            ((uint32_t *)cells)[at + b] = (uint32_t)both;                                           \
+          else                                                                                      \
+            ((uint16_t *)cells)[at + b] = (uint16_t)both;                                           \
+        }                                                                                           \
+      }                                                                                             \
+    }                                                                                               \
+  }
+
+BITS(bits_plain, , both_plain)
+#if defined(__x86_64__)
+BITS(bits_avx2, AVX2, both_avx2)
+#endif
+
+// Copies an 8 x 8 block of the upper triangle to its mirror image.
+#if defined(__x86_64__)
+static void transpose_16(const uint16_t *from, uint16_t *to, size_t stride) {
+  __m128i r[8], s[8];
+  for (int i = 0; i < 8; i++) r[i] = _mm_loadu_si128((const __m128i *)(from + (size_t)i * stride));
+  for (int i = 0; i < 4; i++) {
+    s[2 * i] = _mm_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
+    s[2 * i + 1] = _mm_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; i++) {
+    r[4 * i] = _mm_unpacklo_epi32(s[4 * i], s[4 * i + 2]);
+    r[4 * i + 1] = _mm_unpackhi_epi32(s[4 * i], s[4 * i + 2]);
+    r[4 * i + 2] = _mm_unpacklo_epi32(s[4 * i + 1], s[4 * i + 3]);
+    r[4 * i + 3] = _mm_unpackhi_epi32(s[4 * i + 1], s[4 * i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    _mm_storeu_si128((__m128i *)(to + (size_t)(2 * i) * stride), _mm_unpacklo_epi64(r[i], r[4 + i]));
+    _mm_storeu_si128((__m128i *)(to + (size_t)(2 * i + 1) * stride),
+                     _mm_unpackhi_epi64(r[i], r[4 + i]));
+  }
+}
+#else
+static void transpose_16(const uint16_t *from, uint16_t *to, size_t stride) {
+  for (size_t i = 0; i < 8; i++)
+    for (size_t k = 0; k < 8; k++) to[k * stride + i] = from[i * stride + k];
+}
+#endif
+
+static void transpose_32(const uint32_t *from, uint32_t *to, size_t stride) {
+  for (size_t i = 0; i < 8; i++)
+    for (size_t k = 0; k < 8; k++) to[k * stride + i] = from[i * stride + k];
+}
+
+// The square matrix, once per width of a cell. `from` is a multiple of 8, and so is the stride, which
+// is at least `to` rounded up to one.
 #define SQUARE(CELL, NAME)                                                                          \
+  LEVELS static size_t linear_##NAME(const CELL *restrict row, size_t met,                          \
+                                     const float *restrict weights, uint32_t minimum,               \
+                                     float *restrict scores) {                                      \
+    uint32_t sum = 0;                                                                               \
+    for (size_t k = 0; k < met; k++) {                                                              \
+      uint32_t count = row[k];                                                                      \
+      float score = (float)(int32_t)count * weights[k];                                             \
+      scores[k] = count >= minimum ? score : -1.0f;                                                 \
+      sum += count != 0;                                                                            \
+    }                                                                                               \
+    return sum;                                                                                     \
+  }                                                                                                 \
   static void count_##NAME(const uint16_t *rows, const uint32_t *places, size_t count, CELL *row) { \
     for (size_t k = 0; k < count; k++) {                                                            \
       if (k + AHEAD < count) __builtin_prefetch(rows + places[k + AHEAD]);                          \
       for (const uint16_t *q = rows + places[k] + 1; *q != 0xffff; q++) row[*q]++;                  \
     }                                                                                               \
   }                                                                                                 \
-  LEVELS static void bits_##NAME(const uint64_t *restrict bits, size_t words, size_t count,         \
-                                 size_t from, size_t to, size_t first, CELL *cells,                 \
-                                 size_t stride) {                                                   \
-    for (size_t block = 0; block < count; block += 32) {                                            \
-      size_t end = block + 32 < count ? block + 32 : count;                                         \
-      for (size_t a = from; a < to; a++) {                                                          \
-        CELL *row = cells + (first + a) * stride + first;                                           \
-        const uint64_t *x = bits + a * words;                                                       \
-        for (size_t b = a + 1 > block ? a + 1 : block; b < end; b++) {                              \
-          const uint64_t *y = bits + b * words;                                                     \
-          uint64_t sum = 0;                                                                         \
-          for (size_t w = 0; w < words; w++) sum += (uint64_t)__builtin_popcountll(x[w] & y[w]);    \
-          row[b] = (CELL)sum;                                                                       \
-        }                                                                                           \
-      }                                                                                             \
-    }                                                                                               \
-  }                                                                                                 \
-  LEVELS static void mirror_##NAME(CELL *cells, size_t stride, size_t from, size_t to) {            \
-    for (size_t top = from; top < to; top += 32) {                                                  \
-      size_t bottom = top + 32 < to ? top + 32 : to;                                                \
-      for (size_t left = 0; left < bottom; left += 32)                                              \
-        for (size_t r = top; r < bottom; r++) {                                                     \
-          size_t right = left + 32 < r ? left + 32 : r;                                             \
-          for (size_t c = left; c < right; c++) cells[r * stride + c] = cells[c * stride + r];      \
-        }                                                                                           \
-    }                                                                                               \
+  static void mirror_##NAME(CELL *cells, size_t stride, size_t from, size_t to) {                   \
+    /* Tiles of 32 x 32, so that a cache line is written while it is at hand. */                    \
+    for (size_t tile = from; tile < to; tile += 32)                                                 \
+      for (size_t side = 0; side <= tile; side += 32)                                               \
+        for (size_t top = tile; top < tile + 32 && top < to; top += 8)                              \
+          for (size_t left = side; left < side + 32 && left <= top; left += 8) {                    \
+            if (top > left) {                                                                       \
+              transpose_##NAME(cells + left * stride + top, cells + top * stride + left, stride);   \
+              continue;                                                                             \
+            }                                                                                       \
+            for (size_t r = top; r < top + 8; r++)                                                  \
+              for (size_t c = left; c < r; c++) cells[r * stride + c] = cells[c * stride + r];      \
+          }                                                                                         \
   }                                                                                                 \
   LEVELS static size_t row_##NAME(const CELL *restrict row, size_t count,                           \
                                   uint32_t *restrict counts) {                                      \
@@ -249,10 +374,13 @@ void affinity_square_count(const uint16_t *rows, const uint32_t *places, size_t 
 
 void affinity_square_bits(const uint64_t *bits, size_t words, size_t count, size_t from, size_t to,
                           size_t first, void *cells, size_t stride, int wide) {
-  if (wide)
-    bits_32(bits, words, count, from, to, first, cells, stride);
-  else
-    bits_16(bits, words, count, from, to, first, cells, stride);
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) {
+    bits_avx2(bits, words, count, from, to, first, cells, stride, wide);
+    return;
+  }
+#endif
+  bits_plain(bits, words, count, from, to, first, cells, stride, wide);
 }
 
 void affinity_square_mirror(void *cells, size_t stride, size_t from, size_t to, int wide) {
@@ -272,4 +400,10 @@ void affinity_square_add(void *cells, size_t stride, size_t label, const uint32_
     add_32(cells, stride, label, touched, met, delta);
   else
     add_16(cells, stride, label, touched, met, delta);
+}
+
+size_t affinity_scores_linear_square(const void *row, size_t met, const float *weights,
+                                     uint32_t minimum, float *scores, int wide) {
+  return wide ? linear_32(row, met, weights, minimum, scores)
+              : linear_16(row, met, weights, minimum, scores);
 }

@@ -294,6 +294,34 @@ func expectEqual(
     }
   }
 
+  /// Counts pass 65,535, by updates and by a rebuild, and come back.
+  @Test func countsOutgrowSixteenBits() {
+    let relation = relation("r", .count)
+    var counts = CoOccurrence(
+      matrices: [relation.sourceMatrix], relations: [relation], neighbours: 3)
+    var world = CoOccurrenceWorld(seed: 12, matrices: 1, rows: 1, skew: 0)
+    world.grow(to: 3)
+    func set(_ rows: Range<Int>, _ items: [UInt32]) -> RowChanges {
+      RowChanges(
+        rows: rows.map { UInt32($0) }, offsets: (0...rows.count).map { $0 * items.count },
+        items: rows.flatMap { _ in items })
+    }
+    counts.apply(set(0..<65_000, [0, 1]), matrix: 0)
+    counts.apply(set(65_000..<65_010, [1, 2]), matrix: 0)
+    var both: UInt32 = 65_000
+    for step in 0..<4 {
+      let table = counts.neighbours(relation: 0, items: world.ranks, parallel: backwards)
+      #expect(Array(table.both) == [both, both, 10, 10], "step \(step)")
+      #expect(Array(table.values) == [Double(both), Double(both), 10, 10])
+      let start = 66_000 + step * 200
+      counts.apply(set(start..<(start + 200), [0, 1]), matrix: 0)
+      both += 200
+    }
+    counts.apply(set(0..<60_000, []), matrix: 0)
+    let table = counts.neighbours(relation: 0, items: world.ranks, parallel: backwards)
+    #expect(Array(table.both) == [both - 60_000, both - 60_000, 10, 10])
+  }
+
   /// Cut into any number of ranges and run in any order, the same lists.
   @Test func partsDoNotMatter() {
     let relation = relation("r", .jaccard)

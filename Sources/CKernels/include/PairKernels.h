@@ -34,6 +34,11 @@ void affinity_scores_linear(const uint32_t *ids, const uint32_t *counts, size_t 
 void affinity_scores_linear_dense(const uint32_t *counts, size_t met, const float *weights,
                                   uint32_t minimum, float *scores);
 
+/// The same for a row of a square of counts, 16 or 32 (`wide`) bits each. Returns how many counts are
+/// not zero.
+size_t affinity_scores_linear_square(const void *row, size_t met, const float *weights,
+                                     uint32_t minimum, float *scores, int wide);
+
 /// A score that at least k of the `met` scores reach, close below the k-th largest; 0 where fewer than k
 /// are 0 or more. `maxima` has room for `affinity_scores_groups(met, k)`.
 float affinity_scores_floor(const float *scores, size_t met, size_t k, float *maxima);
@@ -41,6 +46,15 @@ size_t affinity_scores_groups(size_t met, size_t k);
 
 /// The places of scores at or above `floor` (0 or more), ascending. Returns their number.
 size_t affinity_scores_sieve(const float *scores, size_t met, float floor, uint32_t *places);
+
+/// For each of `count` candidates how many come before it: larger value, or equal and smaller rank.
+/// Ranks differ. Complexity: O(count²), in vectors.
+void affinity_candidates_place(const double *values, const int64_t *ranks, size_t count,
+                               uint32_t *places);
+
+/// Memory that is used from end to end: on huge pages where the system has them. Never null.
+void *affinity_allocate(size_t size);
+void affinity_release(void *memory);
 
 /// How many counts are not zero.
 size_t affinity_counts_met(const uint32_t *counts, size_t count);

@@ -57,7 +57,8 @@ enum RowProduct {
       let rows = Int(input.starts[item + 1]) - from
       let places = input.places + from
       let slot = Int(output.slots[item])
-      let (ids, both, values) = (output.ids + slot, output.both + slot, output.values + slot)
+      let list = Selection.List(
+        ids: output.ids + slot, both: output.both + slot, values: output.values + slot)
       scorer.begin(item: item)
       let length: Int
       if isScanned(cost: cost, items: input.items) {
@@ -67,9 +68,10 @@ enum RowProduct {
           affinity_rows_count(input.arena, places, rows, scratch.base)
         }
         sum(input, item, nil, scratch.base, input.items, &sums)
-        length = selection.select(
-          nil, scratch.base, input.items, scorer, input.ranks, except: item,
-          ids: ids, both: both, values: values)
+        scorer.score(nil, scratch.base, input.items, selection.scores.base)
+        length = selection.take(input.items, scorer, input.ranks, except: item, into: list) {
+          (UInt32(truncatingIfNeeded: $0), scratch.base[$0])
+        }
         scratch.base.update(repeating: 0, count: input.items)
       } else {
         let met =
@@ -78,9 +80,10 @@ enum RowProduct {
           : affinity_rows_touch(input.arena, places, rows, scratch.base, touched.base)
         affinity_counts_take(touched.base, met, scratch.base, counts.base)
         sum(input, item, touched.base, counts.base, met, &sums)
-        length = selection.select(
-          touched.base, counts.base, met, scorer, input.ranks, except: item,
-          ids: ids, both: both, values: values)
+        scorer.score(touched.base, counts.base, met, selection.scores.base)
+        length = selection.take(met, scorer, input.ranks, except: item, into: list) {
+          (touched.base[$0], counts.base[$0])
+        }
       }
       output.lengths[item] = UInt32(length)
     }

@@ -13,6 +13,10 @@ protocol Scorer {
   func score(
     _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
     _ scores: UnsafeMutablePointer<Float>)
+  /// Scores of a row of a square of counts, by label; returns how many counts are not zero.
+  func scoreSquare(
+    _ square: SquareCounts, _ label: Int, temporary: UnsafeMutablePointer<UInt32>,
+    _ scores: UnsafeMutablePointer<Float>) -> Int
   /// As published; nil for a pair that is no neighbour.
   func exact(_ both: UInt32, _ target: Int) -> Double?
 }

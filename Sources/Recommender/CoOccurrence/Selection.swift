@@ -20,10 +20,20 @@ struct Selection: ~Copyable {
   static let slack: Float = 1 - 1e-5
 
   let k: Int
-  private var members = Vec<Candidate>(capacity: 256)
-  private let scores: Vec<Float>
+  /// Quick scores of the row go here, and then it is `take`n.
+  let scores: Vec<Float>
   private let places: Vec<UInt32>
   private let maxima: Vec<Float>
+  // What passed: value, rank, target, count.
+  private let values: Vec<Double>
+  private let ranks: Vec<Int64>
+  private let targets: Vec<UInt32>
+  private let counts: Vec<UInt32>
+  private let order: Vec<UInt32>
+  private var members = Vec<Candidate>()
+
+  /// Up to so many candidates, comparing each with each in vectors beats sorting.
+  private static let few = 192
 
   /// - Parameter longest: pairs of the longest row.
   init(k: Int, longest: Int) {
@@ -31,43 +41,73 @@ struct Selection: ~Copyable {
     scores = Vec(repeating: 0, count: longest)
     places = Vec(repeating: 0, count: longest + 1)
     maxima = Vec(repeating: 0, count: affinity_scores_groups(longest, k + 1))
+    values = Vec(repeating: 0, count: longest)
+    ranks = Vec(repeating: 0, count: longest)
+    targets = Vec(repeating: 0, count: longest)
+    counts = Vec(repeating: 0, count: longest)
+    order = Vec(repeating: 0, count: Selection.few)
   }
 
-  /// Writes the K best of a row in order, and returns how many there are.
-  /// - Parameters:
-  ///   - ids: targets, or nil for 0, 1, 2, …
-  ///   - counts: per pair; 0 is no pair.
-  mutating func select<S: Scorer>(
-    _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
-    _ scorer: borrowing S, _ ranks: UnsafePointer<UInt32>, except item: Int,
-    ids outIDs: UnsafeMutablePointer<UInt32>, both outBoth: UnsafeMutablePointer<UInt32>,
-    values outValues: UnsafeMutablePointer<Double>
+  /// Where a row's list goes.
+  struct List {
+    var ids: UnsafeMutablePointer<UInt32>
+    var both: UnsafeMutablePointer<UInt32>
+    var values: UnsafeMutablePointer<Double>
+  }
+
+  /// Writes the K best of the `met` pairs that have been scored, in order, and returns how many.
+  /// - Parameter pair: a place's target and count.
+  @inline(__always)
+  mutating func take<S: Scorer>(
+    _ met: Int, _ scorer: borrowing S, _ rankOf: UnsafePointer<UInt32>, except item: Int,
+    into list: List, _ pair: (_ place: Int) -> (target: UInt32, both: UInt32)
   ) -> Int {
-    scorer.score(ids, counts, met, scores.base)
     // The item itself, which no list holds, may be one that reaches the floor.
     let floor = affinity_scores_floor(scores.base, met, k + 1, maxima.base) * Selection.slack
     let passed = affinity_scores_sieve(scores.base, met, floor, places.base)
-    members.removeAll()
+    var count = 0
     for p in 0..<passed {
-      let place = Int(places[p])
-      let target = ids.map { Int($0[place]) } ?? place
-      if target == item { continue }
-      guard let value = scorer.exact(counts[place], target) else { continue }
+      let (target, both) = pair(Int(places.base[p]))
+      guard Int(target) != item, let value = scorer.exact(both, Int(target)) else { continue }
+      values.base[count] = value
+      ranks.base[count] = Int64(rankOf[Int(target)])
+      targets.base[count] = target
+      counts.base[count] = both
+      count &+= 1
+    }
+    return count <= Selection.few ? placeFew(count, list) : sortMany(count, list)
+  }
+
+  private func placeFew(_ count: Int, _ list: List) -> Int {
+    affinity_candidates_place(values.base, ranks.base, count, order.base)
+    for i in 0..<count {
+      let place = Int(order.base[i])
+      if place >= k { continue }
+      list.ids[place] = targets.base[i]
+      list.both[place] = counts.base[i]
+      list.values[place] = values.base[i]
+    }
+    return min(count, k)
+  }
+
+  private mutating func sortMany(_ count: Int, _ list: List) -> Int {
+    members.removeAll()
+    for i in 0..<count {
       members.append(
         Candidate(
-          value: value.bitPattern, rank: ranks[target], id: UInt32(truncatingIfNeeded: target),
-          both: counts[place]))
+          value: values[i].bitPattern, rank: UInt32(truncatingIfNeeded: ranks[i]), id: targets[i],
+          both: counts[i]))
     }
-    if members.count > k {
-      Selection.partition(members.base, members.count, k)
+    if count > k {
+      Selection.partition(members.base, count, k)
       members.count = k
     }
     Selection.sort(members.base, members.count)
     for i in 0..<members.count {
       let member = members[i]
-      outIDs[i] = member.id
-      outBoth[i] = member.both
-      outValues[i] = Double(bitPattern: member.value)
+      list.ids[i] = member.id
+      list.both[i] = member.both
+      list.values[i] = Double(bitPattern: member.value)
     }
     return members.count
   }

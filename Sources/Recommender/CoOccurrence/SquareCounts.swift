@@ -13,7 +13,7 @@ import Sparse
 final class SquareCounts {
   private(set) var labels = 0
   private var stride = 0
-  private var isWide = false
+  private(set) var isWide = false
   private var cells: UnsafeMutableRawPointer
   private var allocated = 0
   /// By item id; `none` for items without a label.
@@ -30,8 +30,8 @@ final class SquareCounts {
   static let none = UInt32.max
   static let largest = 8192
 
-  init() { cells = .allocate(byteCount: 64, alignment: 64) }
-  deinit { cells.deallocate() }
+  init() { cells = affinity_allocate(1) }
+  deinit { affinity_release(cells) }
 
   var bytes: Int { allocated + labelOf.bytes + idOf.bytes }
 
@@ -45,6 +45,12 @@ final class SquareCounts {
     UnsafeRawPointer(cells + label * stride * (isWide ? 4 : 2))
   }
 
+  @inline(__always) func count(_ label: Int, _ other: Int) -> UInt32 {
+    isWide
+      ? row(label).load(fromByteOffset: other &* 4, as: UInt32.self)
+      : UInt32(row(label).load(fromByteOffset: other &* 2, as: UInt16.self))
+  }
+
   /// One row as 32-bit counts; returns how many are not zero.
   func read(_ label: Int, into counts: UnsafeMutablePointer<UInt32>) -> Int {
     affinity_square_row(row(label), labels, counts, isWide ? 1 : 0)
@@ -54,8 +60,8 @@ final class SquareCounts {
   func drop() {
     isCurrent = false
     allocated = 0
-    cells.deallocate()
-    cells = .allocate(byteCount: 64, alignment: 64)
+    affinity_release(cells)
+    cells = affinity_allocate(1)
     labels = 0
   }
 
@@ -70,8 +76,8 @@ final class SquareCounts {
     isWide = mirror.columnCounts.buffer.contains { $0 > UInt32(UInt16.max) }
     let size = stride * stride * (isWide ? 4 : 2)
     if allocated != size {
-      cells.deallocate()
-      cells = .allocate(byteCount: size, alignment: 64)
+      affinity_release(cells)
+      cells = affinity_allocate(size)
       allocated = size
     }
     let (stride, labels, wide) = (stride, labels, isWide ? Int32(1) : 0)
@@ -331,19 +337,21 @@ private struct LabelledRows: ~Copyable {
     }
     words = (rowCount + 255) / 256 * 4
     let all = sums[0]
-    // Nanoseconds: a word of a vector .2, an addition .8; setting the bits 1 an entry is left out.
-    var best = all * 8
+    // Hundredths of a nanosecond: an addition, a word of a vector, a pair of vectors.
+    let (addition, word, pair): (UInt64, UInt64, UInt64) = (55, 16, 200)
+    var best = all * addition
     adds = all
     for step in 0..<steps {
       let size = labels - (labels * step + steps - 1) / steps
       let cost =
-        (all - sums[step]) * 8 + UInt64(size) * UInt64(size) / 2 * (UInt64(words) * 2 + 20)
+        (all - sums[step]) * addition
+        + UInt64(size) * UInt64(size) / 2 * (UInt64(words) * word + pair)
       if cost < best {
         best = cost
         head = size
-        adds = best / 8
       }
     }
+    adds = best / addition
   }
 
   private mutating func place() {
