@@ -157,6 +157,7 @@ public final class Daemon {
     for event in polled.events { try handle(event) }
     if polled.count == 0 { return false }
     let receivedAt = now()
+    if counters.firstRecordAt == 0 { counters.firstRecordAt = receivedAt }
     var from = 0
     while from < polled.count { from = try takePart(polled, from: from, receivedAt: receivedAt) }
     counters.records += polled.count
@@ -335,7 +336,9 @@ public final class Daemon {
       let mine = consumer.assignment
       if !mine.isEmpty && mine.allSatisfy({ atEnd.contains($0.place) }) {
         isCaughtUp = true
-        log.info("caught up: \(counters.records) records, rows digest \(engine.digest.hex)")
+        let seconds = counters.firstRecordAt > 0 ? Double(now() - counters.firstRecordAt) / 1e9 : 0
+        log.info(
+          "caught up: \(counters.records) records in \((seconds * 1000).rounded() / 1000) s\(seconds > 0 ? " (\(Int(Double(counters.records) / seconds))/s)" : ""), rows digest \(engine.digest.hex)")
         if nextTick == 0 { nextTick = now() }
       }
     }

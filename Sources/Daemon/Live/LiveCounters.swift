@@ -4,6 +4,8 @@ import Events
 
 struct LiveCounters {
   var records = 0
+  /// Monotonic ns; 0 before the first record.
+  var firstRecordAt: Int64 = 0
   var bytes = 0
   var catalogueRecords = 0
   var unknownTypes = 0

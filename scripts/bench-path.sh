@@ -1,0 +1,113 @@
+#!/bin/sh
+# The whole path, measured: broker, producer and daemon as processes on this machine (two cores are enough).
+#   scripts/bench-path.sh state    topic to state, beside a bare C consumer on the same broker and events
+#   scripts/bench-path.sh lists    personalised recommendation events per second, published
+#   scripts/bench-path.sh replay   5 million simulated events offline, no lists
+#   scripts/bench-path.sh tick     a model over 10 million pairs while events come in: its time, and the longest pause
+# Prints a line per figure. EVENTS=… changes the number of events.
+set -eu
+cd "$(dirname "$0")/.."
+bin=.build/release/affinityd
+[ -x $bin ] || { echo "make build first" >&2; exit 1; }
+dir=$(mktemp -d)
+broker=""
+daemon=""
+stop() {
+  [ -z "$daemon" ] || kill "$daemon" 2>/dev/null || true
+  [ -z "$broker" ] || kill "$broker" 2>/dev/null || true
+  wait 2>/dev/null || true
+  rm -rf "$dir"
+}
+trap stop EXIT INT TERM
+
+start_broker() {
+  $bin broker --partitions "$1" --bootstrap-file "$dir/bootstrap" >"$dir/broker.log" &
+  broker=$!
+  for _ in $(seq 60); do [ -s "$dir/bootstrap" ] && break; sleep 0.3; done
+  address=$(cat "$dir/bootstrap")
+}
+
+# start_daemon KEY=VALUE …: settings over the common ones
+start_daemon() {
+  set -- "$@" kafka.session.timeout.ms=6000 delivery=at_least_once metrics.interval=1s \
+    metrics.file="$dir/metrics.jsonl" log.file="$dir/daemon.log"
+  flags=""
+  for pair in "$@"; do flags="$flags --set $pair"; done
+  # shellcheck disable=SC2086 # words
+  $bin run --set kafka.bootstrap.servers="$address" $flags &
+  daemon=$!
+}
+
+wait_for() { # PATTERN SECONDS
+  i=0
+  until grep -q "$1" "$dir/daemon.log" 2>/dev/null; do
+    i=$((i + 1))
+    [ $i -lt $(($2 * 5)) ] || { echo "no '$1' within $2 s" >&2; cat "$dir/daemon.log" >&2; exit 1; }
+    sleep 0.2
+  done
+}
+
+metric() { # NAME: largest value over the lines
+  python3 - "$dir/metrics.jsonl" "$1" <<'PY'
+import json, sys
+print(max((json.loads(l).get(sys.argv[2], 0) for l in open(sys.argv[1])), default=0))
+PY
+}
+
+case "${1:-}" in
+state)
+  events=${EVENTS:-1280000}
+  $bin simulate --events "$events" --single --out "$dir/log.jsonl"
+  start_broker 64
+  $bin produce "$dir/log.jsonl" -b "$address" 2>&1 | sed 's/^/produced: /'
+  if gcc -O2 -o "$dir/consume" Tests/baseline/consume.c -lrdkafka 2>"$dir/gcc.log"; then
+    "$dir/consume" "$address" shop.events "$events" | sed 's/^/bare C loop: /'
+  else
+    cat "$dir/gcc.log"
+  fi
+  start_daemon recommend.enabled=false model.interval=1h
+  wait_for "caught up" 120
+  grep "caught up" "$dir/daemon.log" | sed 's/.*caught up/topic to state/'
+  ;;
+lists)
+  events=${EVENTS:-300000}
+  $bin simulate --events 600000 --items 2000 --users 20000 --out "$dir/log.jsonl"
+  head -n 300000 "$dir/log.jsonl" >"$dir/history.jsonl"
+  tail -n "+300001" "$dir/log.jsonl" | head -n "$events" >"$dir/live.jsonl"
+  start_broker 64
+  $bin produce "$dir/history.jsonl" -b "$address" 2>&1 | sed 's/^/history: /'
+  start_daemon recommend.linger=0ms recommend.refresh=1s model.interval=1h ${SETTINGS:-}
+  wait_for "m-000001" 60
+  sleep 2
+  $bin produce "$dir/live.jsonl" -b "$address" 2>&1 | sed 's/^/live: /'
+  sleep 1
+  while :; do
+    lag=$(tail -n 1 "$dir/metrics.jsonl" | sed 's/.*"lag_records":\([0-9]*\).*/\1/')
+    [ "$lag" = 0 ] && break
+    sleep 1
+  done
+  sleep 2
+  echo "recommendation events published per second, best second: $(metric lists_per_second)"
+  echo "lists made: $(metric lists_made), p99 of the last second $(metric latency_p99_ms) ms"
+  ;;
+replay)
+  events=${EVENTS:-5000000}
+  $bin simulate --events "$events" --single --out "$dir/log.jsonl"
+  $bin replay "$dir/log.jsonl" --out "$dir/out" --no-recommendations --ticks "${TICKS:-1d}"
+  ;;
+tick)
+  $bin simulate --shape film --items "${ITEMS:-6000}" --users 6000 --events "${EVENTS:-900000}" --out "$dir/log.jsonl"
+  start_broker 64
+  start_daemon recommend.enabled=false model.interval=10s rules.enabled=false model.threads=1 \
+    model.relations.liked.source=like model.relations.liked.target=like model.relations.liked.history=400 events.like_from=0
+  wait_for "assigned" 30
+  $bin produce "$dir/log.jsonl" -b "$address" --rate "${RATE:-30000}" 2>&1 | sed 's/^/produced: /'
+  sleep 12
+  echo "pairs $(metric model_pairs), slowest model $(metric tick_seconds_max) s, longest pause $(metric pause_ms_max) ms"
+  grep "m-0" "$dir/daemon.log" | tail -n 3
+  ;;
+*)
+  sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'
+  exit 2
+  ;;
+esac
