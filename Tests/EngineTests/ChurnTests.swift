@@ -59,7 +59,7 @@ import Testing
       most = max(most, driver.engine.interactions.items.idLimit)
     }
     #expect(driver.builder.bytes.items > 0)
-    #expect(most < 40 && names.count == 40, "ids are reused: \(most) for \(names.count) keys")
+    #expect(most < 40 && names.count >= 40, "ids are reused: \(most) for \(names.count) keys")
   }
 
   /// A new item between two seals, and an id given back at the second: both stages must agree on what

@@ -17,6 +17,7 @@ import Testing
     var c = EngineConfiguration()
     for i in c.relations.indices {
       c.relations[i].history = 3 + i
+      c.relations[i].minBoth = 1
       c.relations[i].window = Int64(5 + i) * 3_600_000 * 4
     }
     var again = RelationConfiguration(name: "again")
@@ -44,7 +45,7 @@ import Testing
       if round > 0 { order.shuffle(using: &log.random) }
       let driver = Driver(configuration)
       for (i, e) in order.enumerated() where e.time <= tick { driver.apply(e, offset: Int64(i)) }
-      _ = driver.engine.seal(tick: tick)
+      driver.tick(tick)
       for (i, e) in order.enumerated() { driver.apply(e, offset: Int64(1000 + i)) }
       let early = driver.engine.digest.hex
       driver.tick(times[times.count - 1])
@@ -231,9 +232,9 @@ import Testing
     let c = DigestTests.configuration()
     let driver = Driver(c)
     let day: Int64 = 86_400_000
-    driver.apply(DigestTests.purchase(["a"], 100 * day), offset: 0)
-    driver.tick(100 * day)
-    driver.tick(99 * day)
+    driver.apply(DigestTests.purchase(["a"], 20_000 * day), offset: 0)
+    driver.tick(20_000 * day)
+    driver.tick(19_999 * day)
     let digest = driver.engine.digest
     // At the horizon is too old, one after is not.
     let windows = driver.engine.interactions.matrices.compactMap(\.window)
@@ -241,7 +242,7 @@ import Testing
     let shortest = windows.min() ?? 0
     for m in driver.engine.interactions.matrices.indices {
       guard let window = driver.engine.interactions.matrices[m].window else { continue }
-      #expect(driver.engine.interactions.horizon(matrix: m) == 100 * day - window)
+      #expect(driver.engine.interactions.horizon(matrix: m) == 20_000 * day - window)
     }
     #expect(driver.engine.digest == digest)
     #expect(shortest > 0)

@@ -30,13 +30,16 @@ struct RandomLog {
   ]
 
   init(seed: UInt64, items count: Int? = nil, users userCount: Int? = nil, grain: Int64? = nil) {
-    random = SplitMix(seed: seed)
+    var random = SplitMix(seed: seed)
     start = 1_772_000_000_000 + Int64(random.below(40)) * 86_400_000 + 3_600_000
-    self.grain = grain ?? [1, 3_600_000, 21_600_000][random.below(3)]
-    users = (0..<(userCount ?? 1 + random.below(6))).map { "u-\($0)" }
-    items = Array(RandomLog.itemNames.prefix(count ?? 3 + random.below(11)))
+    let grains: [Int64] = [1, 3_600_000, 21_600_000]
+    let drawn = (grains[random.below(3)], 1 + random.below(6), 3 + random.below(11))
+    self.grain = grain ?? drawn.0
+    users = (0..<(userCount ?? drawn.1)).map { "u-\($0)" }
+    items = Array(RandomLog.itemNames.prefix(count ?? drawn.2))
     orders = (0..<5).map { "o-\($0)" }
     sessions = (0..<4).map { "s-\($0)" }
+    self.random = random
     now = start
   }
 
@@ -134,7 +137,7 @@ struct RandomLog {
   private mutating func turnItems() {
     guard chance(0.5) else { return }
     let turn = (now - start) / (grain * 10)
-    items = (0..<5).map { "turn-\((turn + $0) % 40)" }
+    items = (0..<5).map { "turn-\((Int(turn) + $0) % 40)" }
   }
 
   mutating func jump(_ by: Int64) { now += by }

@@ -278,11 +278,7 @@ struct Twin {
   func popularity() -> (popular: [Popular], trending: [Popular]) {
     let p = configuration.popularity
     guard let tick = ticks.last else { return ([], []) }
-    func landmark(_ halfLife: Int64) -> Int64 {
-      var at: Int64 = 0
-      while at + 16 * halfLife <= tick { at += 16 * halfLife }
-      return at
-    }
+    func landmark(_ halfLife: Int64) -> Int64 { tick - tick % (16 * halfLife) }
     let (long, short) = (landmark(p.halfLife), landmark(p.trendHalfLife))
     var live: [String: Int] = [:]
     var decayed: [String: UInt64] = [:]

@@ -46,6 +46,7 @@ import Testing
         var faults = compareRows(driver, twin)
         faults += compareModel(driver, twin)
         if let rules { faults += compareRules(driver, rules) }
+        faults += compareMessages(driver, twin)
         if !faults.isEmpty { return ["step \(index)"] + faults }
       }
     }
@@ -188,6 +189,81 @@ import Testing
       }
     }
     if seen != want.count { faults.append("\(seen) antecedents, not \(want.count)") }
+    return faults
+  }
+
+  /// All messages so far, folded by key, say what the model in force says.
+  static func compareMessages(_ driver: Driver, _ twin: Twin) -> [String] {
+    var faults: [String] = []
+    guard let model = driver.engine.model else { return ["no model"] }
+    let models = driver.sent.filter { $0.topic == .models }
+    if models.count != twin.ticks.count || models.last?.key != model.id
+      || model.id != "m-" + String(1_000_000 + twin.ticks.count).dropFirst()
+    {
+      faults.append("model \(model.id) of \(models.count)")
+    }
+    if let record = models.last?.value.flatMap({ PlainJSON($0) }) {
+      if record["digest"]?.string != model.digest.hex
+        || record["counts_digest"]?.string != model.countsDigest.hex
+      {
+        faults.append("digests on the models topic")
+      }
+    } else {
+      faults.append("no record of the model")
+    }
+
+    let messages = driver.folded(.neighbours)
+    var expected = 0
+    for id in 0..<UInt32(driver.engine.interactions.items.idLimit)
+    where driver.engine.interactions.items.isLive(id) {
+      let item = driver.item(id)
+      let has = model.neighbours.contains { !$0.range(id).isEmpty }
+      if has { expected += 1 }
+      guard has == (messages[item] != nil) else {
+        faults.append("neighbours of \(item): a message is \(has ? "missing" : "left")")
+        continue
+      }
+      guard has, let json = messages[item].flatMap({ PlainJSON($0) }) else { continue }
+      if json["item"]?.string != item { faults.append("neighbours' item") }
+      let relations = json["relations"] ?? .null
+      for (r, relation) in twin.configuration.relations.enumerated() {
+        let table = model.neighbours[r]
+        let range = table.range(id)
+        guard let part = relations[relation.name] else {
+          if !range.isEmpty { faults.append("\(item): no \(relation.name)") }
+          continue
+        }
+        var fine =
+          part["measure"]?.string == relation.measure.name
+          && part["count"]?.int == Int(table.sourceCount[Int(id)])
+          && part["neighbours"]?.array?.count == range.count && !range.isEmpty
+        // n may be an older one where nothing is computed from it.
+        if [.lift, .llr].contains(relation.measure) && part["contexts"]?.int != table.contexts {
+          fine = false
+        }
+        for (at, g) in zip(range, part["neighbours"]?.array ?? []) {
+          fine =
+            fine && g["id"]?.string == driver.item(table.ids[at])
+            && g["value"]?.double == table.values[at] && g["both"]?.int == Int(table.both[at])
+            && g["other"]?.int == Int(table.targetCount[Int(table.ids[at])])
+        }
+        if !fine { faults.append("\(item): \(part)") }
+      }
+    }
+    if messages.count != expected { faults.append("\(messages.count) neighbour keys, not \(expected)") }
+
+    let popular = driver.folded(.popular)
+    for (key, list) in [("popular", model.popular), ("trending", model.trending)] {
+      let got = popular[key].flatMap { PlainJSON($0) }?["items"]?.array ?? []
+      let fine =
+        got.count == list.count
+        && zip(got, list).enumerated().allSatisfy { place, pair in
+          pair.0["id"]?.string == driver.item(pair.1.item) && pair.0["rank"]?.int == place + 1
+            && pair.0["count"]?.int == Int(pair.1.count) && pair.0["score"]?.double == pair.1.score
+            && pair.0["decayed"]?.double == pair.1.decayed
+        }
+      if !fine || list.isEmpty != (popular[key] == nil) { faults.append("\(key) message") }
+    }
     return faults
   }
 }

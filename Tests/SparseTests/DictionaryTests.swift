@@ -17,7 +17,7 @@ import Testing
 
   @Test(arguments: [1, 2, 3])
   func internerEqualsADictionary(seed: UInt64) {
-    print("seed \(seed)")
+    Swift.print("seed \(seed)")
     var random = SplitMix(seed: seed)
     var interner = Interner()
     var ids: [[UInt8]: UInt32] = [:]
@@ -43,7 +43,7 @@ import Testing
         ids[bytes] = nil
         keys[id] = nil
         free.append(id)
-        #expect(!interner.isLive(id))
+        #expect(interner.isLive(id) == false)
       }
       #expect(bytes.withUnsafeBytes { interner.find($0) } == ids[bytes])
       #expect(interner.liveCount == ids.count)
@@ -59,7 +59,7 @@ import Testing
     for (bytes, id) in ids {
       #expect(Array(interner.key(id)) == bytes)
       #expect(interner.fingerprint(id).hex == PlainHash.of(bytes).hex)
-      #expect(interner.isLive(id))
+      #expect(interner.isLive(id) == true)
     }
     let some = Array(ids.prefix(40))
     for a in some {
@@ -67,7 +67,7 @@ import Testing
         #expect(interner.precedes(a.value, b.value) == a.key.lexicographicallyPrecedes(b.key))
       }
     }
-    #expect(!interner.isLive(UInt32(interner.idLimit)))
+    #expect(interner.isLive(UInt32(interner.idLimit)) == false)
   }
 
   @Test func bytesOfRemovedKeysLeaveTheArena() {
@@ -88,19 +88,19 @@ import Testing
 
   @Test(arguments: [4, 5])
   func fingerprintTableEqualsADictionary(seed: UInt64) {
-    print("seed \(seed)")
+    Swift.print("seed \(seed)")
     var random = SplitMix(seed: seed)
     var table = FingerprintTable()
     var ids: [Fingerprint: UInt32] = [:]
     var free: [UInt32] = []
     // Few distinct low words: long runs that wrap around the table's end.
-    func print() -> Fingerprint {
+    func anyPrint() -> Fingerprint {
       seed == 4
         ? Fingerprint(low: UInt64(bitPattern: Int64(random.below(12) - 6)), high: UInt64(random.below(60)))
         : Fingerprint(low: random.next() % 3000, high: 5)
     }
     for step in 0..<30_000 {
-      let key = print()
+      let key = anyPrint()
       if random.unit() < (step / 3000 % 2 == 0 ? 0.8 : 0.2) {
         let (id, isNew) = table.intern(key)
         #expect(isNew == (ids[key] == nil))
