@@ -54,7 +54,7 @@ struct Ranker: ~Copyable {
   private var touched: Vec<UInt32>
   private var excluded: Vec<UInt32>
   /// Per item: its place among the finalists + 1.
-  private var finalistOf: Vec<UInt8>
+  private var finalistOf: Vec<UInt16>
   private var runs: Vec<Run>
   private var rules = RuleSource()
   private var ruleIDs: Vec<UInt32>
@@ -361,7 +361,7 @@ struct Ranker: ~Copyable {
   }
 
   /// Finalists that are followed at most; ties beyond them at the last place go by key before.
-  private static let mostFinalists = 250
+  private static let mostFinalists = 60_000
 
   private func choose(_ touchedCount: Int, interactions: borrowing Interactions) -> [Chosen] {
     let top = configuration.recommend.top
@@ -391,7 +391,7 @@ struct Ranker: ~Copyable {
       chosen.append(Chosen(item: touched[i]))
     }
     if chosen.count > Ranker.mostFinalists { keepByKey(&chosen, interactions) }
-    for f in chosen.indices { finalistOf[Int(chosen[f].item)] = UInt8(f + 1) }
+    for f in chosen.indices { finalistOf[Int(chosen[f].item)] = UInt16(f + 1) }
     chosen.withUnsafeMutableBufferPointer { gather(into: $0) }
     for f in chosen.indices { finalistOf[Int(chosen[f].item)] = 0 }
     chosen.sort { a, b in
