@@ -43,7 +43,8 @@ public final class ByteSource {
   deinit { gzclose_r(file) }
 
   /// Fills from `start`; 0 at the end.
-  public func read(into start: UnsafeMutablePointer<UInt8>, _ count: Int) throws(ImportError) -> Int {
+  public func read(into start: UnsafeMutablePointer<UInt8>, _ count: Int) throws(ImportError) -> Int
+  {
     let n = gzread(file, start, UInt32(min(count, 1 << 30)))
     if n < 0 {
       var code: Int32 = 0

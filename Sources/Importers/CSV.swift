@@ -194,7 +194,9 @@ private struct CSVColumns: ~Copyable {
   }
 
   /// The field's text without surrounding spaces, empty where there is none.
-  private func text(_ field: ImportField, _ reader: borrowing RecordReader) -> UnsafeRawBufferPointer {
+  private func text(_ field: ImportField, _ reader: borrowing RecordReader)
+    -> UnsafeRawBufferPointer
+  {
     switch sources[field.index] {
     case .none: .absent
     case .at(let place): trim(reader.field(place))

@@ -51,7 +51,9 @@ typealias JSONOutcome = Result<Event, JSONRefusal>
 
 struct JSONRefusal: Error {
   var reason: ImportReason
-  static func because(_ reason: ImportReason) -> JSONOutcome { .failure(JSONRefusal(reason: reason)) }
+  static func because(_ reason: ImportReason) -> JSONOutcome {
+    .failure(JSONRefusal(reason: reason))
+  }
 }
 
 /// An object whose values are what they look like: ids may be numbers, numbers may be strings.
@@ -110,7 +112,8 @@ struct JSONObject {
   func time(_ unit: TimeFormat, _ names: String...) -> Int64? {
     for name in names {
       switch fields[name] {
-      case let text as String: if let time = TimeFormat.iso.parse(text) ?? unit.parse(text) { return time }
+      case let text as String:
+        if let time = TimeFormat.iso.parse(text) ?? unit.parse(text) { return time }
       case let number as NSNumber: if let time = unit.parse(number.stringValue) { return time }
       default: continue
       }

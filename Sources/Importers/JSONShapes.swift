@@ -36,10 +36,14 @@ func segmentEvent(_ call: JSONObject, _ orders: inout KnownOrders) -> JSONOutcom
   // The properties of a call about one product are the product's.
   var products = properties.objects("products") ?? []
   if products.isEmpty && !properties.text("product_id", "sku").isEmpty { products = [properties] }
-  switch jsonItems(products, {
-    jsonItem(
-      id: $0.text("product_id", "sku"), quantity: $0.number("quantity"), price: $0.number("price"))
-  }) {
+  switch jsonItems(
+    products,
+    {
+      jsonItem(
+        id: $0.text("product_id", "sku"), quantity: $0.number("quantity"), price: $0.number("price")
+      )
+    })
+  {
   case .success(let items): event.items = items
   case .failure(let why): return .failure(why)
   }
@@ -99,11 +103,14 @@ private func ga4Event(
   if type == .impression { event.recommendation = list }
   // ga_session_id counts seconds: only with the visitor does it name one session.
   if !session.isEmpty { event.session = visitor.isEmpty ? session : "\(visitor).\(session)" }
-  switch jsonItems(items, {
-    jsonItem(
-      id: $0.text("item_id", "item_name"), quantity: $0.number("quantity"),
-      price: $0.number("price"))
-  }) {
+  switch jsonItems(
+    items,
+    {
+      jsonItem(
+        id: $0.text("item_id", "item_name"), quantity: $0.number("quantity"),
+        price: $0.number("price"))
+    })
+  {
   case .success(let items): event.items = items
   case .failure(let why): return .failure(why)
   }
@@ -134,15 +141,18 @@ func googleRetailEvent(_ object: JSONObject, _ orders: inout KnownOrders) -> JSO
     event.order = transaction.text("id")
     event.currency = transaction.text("currencyCode", "currency_code")
   }
-  switch jsonItems(object.objects("productDetails", "product_details") ?? [], { detail in
-    let product = detail.object("product") ?? JSONObject([:])
-    // A full name ends in …/branches/0/products/ID.
-    let name = product.text("name").split(separator: "/").last.map(String.init) ?? ""
-    let id = product.text("id")
-    return jsonItem(
-      id: id.isEmpty ? name : id, quantity: detail.number("quantity"),
-      price: product.object("priceInfo", "price_info")?.number("price"))
-  }) {
+  switch jsonItems(
+    object.objects("productDetails", "product_details") ?? [],
+    { detail in
+      let product = detail.object("product") ?? JSONObject([:])
+      // A full name ends in …/branches/0/products/ID.
+      let name = product.text("name").split(separator: "/").last.map(String.init) ?? ""
+      let id = product.text("id")
+      return jsonItem(
+        id: id.isEmpty ? name : id, quantity: detail.number("quantity"),
+        price: product.object("priceInfo", "price_info")?.number("price"))
+    })
+  {
   case .success(let items): event.items = items
   case .failure(let why): return .failure(why)
   }

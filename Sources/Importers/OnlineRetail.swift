@@ -56,7 +56,8 @@ public func importOnlineRetail(
       event.order = row.invoice
       event.user = row.customer
       event.currency = OnlineRetailColumns.pounds
-      orders.add(event, EventItem(id: row.stockCode, quantity: Int64(row.quantity), price: row.price))
+      orders.add(
+        event, EventItem(id: row.stockCode, quantity: Int64(row.quantity), price: row.price))
       log.titles.count(row.stockCode, row.description)
       if !row.customer.isEmpty { purchases.add(row) }
       continue
@@ -158,7 +159,8 @@ private struct OnlineRetailColumns {
       let place = header.firstIndex(of: name) ?? other[name].flatMap { header.firstIndex(of: $0) }
       guard let place else {
         throw ImportError.wrongFormat(
-          "\(reader.source.path): no column \"\(name)\"; the header has \(header.joined(separator: ", "))")
+          "\(reader.source.path): no column \"\(name)\"; the header has \(header.joined(separator: ", "))"
+        )
       }
       places.append(place)
     }

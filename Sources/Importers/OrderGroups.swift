@@ -79,7 +79,8 @@ struct OrderGroups: ~Copyable {
   consuming func flush(into log: inout ImportLog) {
     for i in 0..<groups.count {
       let g = groups[i]
-      var event = ImportedEvent(type: EventType(rawValue: UInt8(truncatingIfNeeded: g.type)) ?? .view, time: g.time)
+      var event = ImportedEvent(
+        type: EventType(rawValue: UInt8(truncatingIfNeeded: g.type)) ?? .view, time: g.time)
       event.ordered = g.ordered == OrderGroups.noTime ? nil : g.ordered
       event.value = g.value.isNaN ? nil : g.value
       event.order = texts.key(g.order)

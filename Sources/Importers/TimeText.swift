@@ -17,7 +17,9 @@ public enum TimeFormat: Sendable, Equatable {
     case field(Field, minimum: Int, maximum: Int)
     case literal(UInt8)
   }
-  public enum Field: Sendable { case year, shortYear, month, day, hour, minute, second, millisecond }
+  public enum Field: Sendable {
+    case year, shortYear, month, day, hour, minute, second, millisecond
+  }
 
   /// `iso`, `s`, `ms`, `us` or a pattern; nil where a pattern has unknown letters or lacks the date.
   public init?(_ text: String) {
@@ -78,7 +80,8 @@ public enum TimeFormat: Sendable, Equatable {
     case .iso: TimeText.iso(text)
     case .seconds: TimeText.epoch(text, scale: 1000)
     case .milliseconds: TimeText.epoch(text, scale: 1)
-    case .microseconds: TimeText.epoch(text, scale: 1).map { Int64(($0 - ($0 < 0 ? 999 : 0)) / 1000) }
+    case .microseconds:
+      TimeText.epoch(text, scale: 1).map { Int64(($0 - ($0 < 0 ? 999 : 0)) / 1000) }
     case .pattern(let parts): TimeText.pattern(parts, text)
     }
   }

@@ -86,7 +86,8 @@ public struct ShopCatalogue: ~Copyable {
         let variant = k / (nouns.count * adjectives.count)
         var title: String
         if category.kind == .film {
-          title = "The \(adjective) \(noun.split(separator: " ").map(ShopCatalogue.capitalised).joined(separator: " "))"
+          title =
+            "The \(adjective) \(noun.split(separator: " ").map(ShopCatalogue.capitalised).joined(separator: " "))"
           title += " (\(1950 + random.below(75)))"
           if variant > 0 { title += " \(variant + 1)" }
         } else {

@@ -279,7 +279,8 @@ public struct Shop: ~Copyable {
     return (((bits >> 32) &* groups) >> 32, ((bits & 0xffff_ffff) &* groups) >> 32)
   }
 
-  private mutating func drawInterest(of user: Int) -> (group: UInt8, category: Int16, style: Int16) {
+  private mutating func drawInterest(of user: Int) -> (group: UInt8, category: Int16, style: Int16)
+  {
     let bits = random.next()
     let (first, second) = tastes(user)
     let group = Int(bits & 3 == 0 ? second : first)
@@ -289,7 +290,8 @@ public struct Shop: ~Copyable {
       category = Int(((bits >> 32) &* UInt64(catalogue.categoryCount)) >> 32)
     } else {
       // Four preferred categories, by 6, 4, 2 and 2 of 14.
-      category = Int(groupCategories[group &* 4 &+ (which < 6 ? 0 : which < 10 ? 1 : which < 12 ? 2 : 3)])
+      category = Int(
+        groupCategories[group &* 4 &+ (which < 6 ? 0 : which < 10 ? 1 : which < 12 ? 2 : 3)])
     }
     let style =
       (bits >> 16) & 7 < 6
@@ -414,63 +416,5 @@ public struct Shop: ~Copyable {
     week = now
     var mix = SplitMix(seed: configuration.seed ^ UInt64(bitPattern: now) &* 0xa076_1d64)
     for i in 0..<Shop.hotCount { hot[i] = Int32(mix.below(catalogue.count)) }
-  }
-
-  // MARK: - Refunds: a heap by due time
-
-  private mutating func push(_ refund: Refund) {
-    refunds.append(refund)
-    var i = refunds.count - 1
-    while i > 0 {
-      let parent = (i - 1) / 2
-      if refunds[parent].due <= refunds[i].due { break }
-      (refunds[parent], refunds[i]) = (refunds[i], refunds[parent])
-      i = parent
-    }
-  }
-
-  mutating func popRefund() -> Refund {
-    let top = refunds[0]
-    let last = refunds.popLast()!
-    if refunds.count > 0 {
-      refunds[0] = last
-      var i = 0
-      while true {
-        var least = i
-        for child in [2 * i + 1, 2 * i + 2] where child < refunds.count {
-          if refunds[child].due < refunds[least].due { least = child }
-        }
-        if least == i { break }
-        (refunds[least], refunds[i]) = (refunds[i], refunds[least])
-        i = least
-      }
-    }
-    return top
-  }
-
-  // MARK: - Duplicates
-
-  private mutating func remember(_ line: Line, _ writer: borrowing ByteWriter) {
-    let text = [UInt8](UnsafeRawBufferPointer(rebasing: writer.bytes[line.bytes]))
-    let start = line.bytes.lowerBound
-    let key = (line.key.lowerBound - start)..<(line.key.upperBound - start)
-    if recent.count < 64 {
-      recent.append(text)
-      recentKeys.append((key, line.time))
-    } else {
-      recent[recentAt] = text
-      recentKeys[recentAt] = (key, line.time)
-      recentAt = (recentAt + 1) % 64
-    }
-  }
-
-  private mutating func again(into writer: inout ByteWriter) -> Line {
-    let which = random.below(recent.count)
-    let start = writer.count
-    recent[which].withUnsafeBytes { writer.append(bytes: $0) }
-    let (key, time) = recentKeys[which]
-    return Line(
-      bytes: start..<writer.count, key: (start + key.lowerBound)..<(start + key.upperBound),
-      time: time)
   }
 }

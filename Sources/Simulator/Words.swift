@@ -56,13 +56,15 @@ enum Words {
   static let shop: [Category] = [
     make(
       ["Kitchen", "Preparation"], .hard, (890, 7900),
-      "chopping board, mixing bowl, rolling pin, colander, mortar and pestle, pasta machine, kitchen scale, grater"),
+      "chopping board, mixing bowl, rolling pin, colander, mortar and pestle, pasta machine, kitchen scale, grater"
+    ),
     make(
       ["Pantry", "Coffee and tea"], .food, (350, 1900),
       "coffee beans, black tea, green tea, espresso blend, herbal tea, cocoa, biscuits, honey"),
     make(
       ["Kitchen", "Coffee"], .hard, (690, 8900),
-      "coffee grinder, coffee pot, espresso cup, milk jug, coffee canister, drip kettle, travel mug, filter holder"),
+      "coffee grinder, coffee pot, espresso cup, milk jug, coffee canister, drip kettle, travel mug, filter holder"
+    ),
     make(
       ["Pantry", "Baking"], .food, (190, 990),
       "flour, yeast, sugar, chocolate, oats, granola, jam, syrup"),
@@ -86,7 +88,8 @@ enum Words {
       "bath towel, hand towel, bath mat, robe, face cloth, shower curtain, wash bag, slippers"),
     make(
       ["Home", "Lighting"], .hard, (1290, 19900),
-      "table lamp, floor lamp, pendant light, candle holder, lantern, wall light, desk lamp, night light"),
+      "table lamp, floor lamp, pendant light, candle holder, lantern, wall light, desk lamp, night light"
+    ),
     make(
       ["Garden", "Tools"], .hard, (490, 3900),
       "trowel, hand fork, watering can, pruner, bird feeder, dibber, rake, plant label"),
@@ -104,10 +107,12 @@ enum Words {
       "shelf, crate, basket, coat rack, umbrella stand, magazine rack, bookend, key box"),
     make(
       ["Office", "Desk"], .hard, (390, 4900),
-      "pen pot, letter tray, paperweight, notebook stand, tape dispenser, ruler, card holder, desk organiser"),
+      "pen pot, letter tray, paperweight, notebook stand, tape dispenser, ruler, card holder, desk organiser"
+    ),
     make(
       ["Children", "Toys"], .hard, (690, 6900),
-      "train set, building blocks, stacking tower, puzzle, spinning top, dolls' house, marble run, pull-along duck"),
+      "train set, building blocks, stacking tower, puzzle, spinning top, dolls' house, marble run, pull-along duck"
+    ),
     make(
       ["Children", "Room"], .textile, (790, 7900),
       "cot blanket, bunting, play mat, soft toy, baby sleeping bag, wall hanging, pillow, beanbag"),
@@ -119,7 +124,8 @@ enum Words {
       "dog lead, dog collar, dog bed, dog coat, treat bag, chew toy, car blanket, dog towel"),
     make(
       ["Bathroom", "Accessories"], .hard, (490, 5900),
-      "soap dish, toothbrush holder, bath tray, mirror, storage jar, towel rail, soap dispenser, stool"),
+      "soap dish, toothbrush holder, bath tray, mirror, storage jar, towel rail, soap dispenser, stool"
+    ),
     make(
       ["Garden", "Furniture"], .hard, (2900, 39900),
       "bench, folding chair, side table, parasol base, plant stand, fire bowl, hose reel, arch"),

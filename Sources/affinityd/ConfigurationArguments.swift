@@ -49,7 +49,8 @@ func settingsFirst(_ arguments: [String]) -> [String] {
       result.append(argument)
       continue
     }
-    let parts = argument.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    let parts = argument.dropFirst(2).split(
+      separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
     let name = parts.first ?? ""
     guard name.contains(".") || name == "delivery", name.first?.isLetter == true else {
       result.append(argument)

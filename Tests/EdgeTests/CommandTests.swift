@@ -51,10 +51,13 @@ import Testing
   }
 
   @Test(arguments: [
-    ["nonsense"], ["simulate", "--events", "many"], ["simulate", "--late", "2"], ["simulate", "--nope"],
+    ["nonsense"], ["simulate", "--events", "many"], ["simulate", "--late", "2"],
+    ["simulate", "--nope"],
     ["import"], ["import", "xml", "/dev/null"], ["import", "csv", "/dev/null"],
-    ["import", "fimi", "/dev/null", "--without-refunds"], ["import", "csv", "/dev/null", "--map", "colour=x"],
-    ["validate", "--model.interval", "5"], ["validate", "--set", "x"], ["validate", "--colour.of", "red"],
+    ["import", "fimi", "/dev/null", "--without-refunds"],
+    ["import", "csv", "/dev/null", "--map", "colour=x"],
+    ["validate", "--model.interval", "5"], ["validate", "--set", "x"],
+    ["validate", "--colour.of", "red"],
     ["validate", "--config", "/nowhere/affinity.yaml"],
   ])
   func wrongUseIsTwo(arguments: [String]) throws {
@@ -66,7 +69,8 @@ import Testing
 
   @Test(arguments: [
     ["import", "fimi", "/nowhere/basket.dat"], ["validate", "/nowhere/log.jsonl"],
-    ["simulate", "--events", "5", "--out", "/nowhere/log.jsonl"], ["import", "online-retail", "/dev/null"],
+    ["simulate", "--events", "5", "--out", "/nowhere/log.jsonl"],
+    ["import", "online-retail", "/dev/null"],
   ])
   func failureIsOne(arguments: [String]) throws {
     guard let outcome = try Self.run(arguments) else { return }
@@ -99,7 +103,8 @@ import Testing
       toFile: path, atomically: true, encoding: .utf8)
     guard
       let outcome = try Self.run([
-        "import", "csv", path, "--map", "time=t,user=u,item=i,type:=view,title=n", "--time-format", "s",
+        "import", "csv", path, "--map", "time=t,user=u,item=i,type:=view,title=n", "--time-format",
+        "s",
         "--rejects", path + ".rejects", "--catalogue", path + ".titles",
       ])
     else { return }

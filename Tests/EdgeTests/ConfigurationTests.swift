@@ -150,7 +150,8 @@ import Testing
   @Test(arguments: [
     ("0.001", 1, 1000), ("0.0010", 1, 1000), ("1e-3", 1, 1000), ("200", 200, 1), ("200.0", 200, 1),
     ("2e2", 200, 1), ("0.5", 5, 10), (".5", 5, 10), ("1", 1, 1), ("0", 0, 1), ("0.000", 0, 1),
-    ("0.000000000000000001", 1, 1_000_000_000_000_000_000), ("0.123456789", 123_456_789, 1_000_000_000),
+    ("0.000000000000000001", 1, 1_000_000_000_000_000_000),
+    ("0.123456789", 123_456_789, 1_000_000_000),
   ])
   func decimals(text: String, numerator: UInt64, denominator: UInt64) throws {
     let decimal = try #require(RulesConfiguration.Decimal(text))
@@ -158,7 +159,9 @@ import Testing
     #expect(RulesConfiguration.Decimal(decimal.text) == decimal)
   }
 
-  @Test(arguments: ["", ".", "-1", "1.2.3", "1e", "1e99", "0x1", "1 ", "99999999999999999999", "e5"])
+  @Test(arguments: [
+    "", ".", "-1", "1.2.3", "1e", "1e99", "0x1", "1 ", "99999999999999999999", "e5",
+  ])
   func noDecimals(text: String) { #expect(RulesConfiguration.Decimal(text) == nil) }
 
   /// 0.005 of 19,960 baskets is 99.8: 100, as PERF-PEERS has it; and 0.1 % of 100,000 is 100, not 101.
@@ -172,7 +175,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("250ms", 250), ("5s", 5000), ("1.5h", 5_400_000), ("365d", 31_536_000_000), ("2w", 1_209_600_000),
+    ("250ms", 250), ("5s", 5000), ("1.5h", 5_400_000), ("365d", 31_536_000_000),
+    ("2w", 1_209_600_000),
     ("0.5s", 500), ("0s", 0), ("10 m", 600_000),
   ])
   func durations(text: String, milliseconds: Int64) {
@@ -180,7 +184,9 @@ import Testing
     #expect(DurationText.parse(DurationText.format(milliseconds)) == milliseconds)
   }
 
-  @Test(arguments: ["", "5", "s", "-5s", "5S", "1.5ms", "1e3s", "5sec", "99999999999999999d", "1..5s"])
+  @Test(arguments: [
+    "", "5", "s", "-5s", "5S", "1.5ms", "1e3s", "5sec", "99999999999999999d", "1..5s",
+  ])
   func noDurations(text: String) { #expect(DurationText.parse(text) == nil) }
 
   /// A file, environment and flags, and what is said about them.

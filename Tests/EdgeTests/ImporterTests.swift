@@ -135,7 +135,8 @@ struct Imported {
       expected.append(row)
       text +=
         row.map { field in
-          field.utf8.contains { $0 == 44 || $0 == 34 || $0 == 10 || $0 == 13 } || random.below(4) == 0
+          field.utf8.contains { $0 == 44 || $0 == 34 || $0 == 10 || $0 == 13 }
+            || random.below(4) == 0
             ? "\"" + field.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : field
         }.joined(separator: ",") + (random.below(2) == 0 ? "\n" : "\r\n")
     }
@@ -173,8 +174,10 @@ struct Imported {
   }
 
   @Test(arguments: [
-    ("iso", ""), ("iso", "1969-12-31T23:59:59.999Z"), ("s", "-1"), ("iso", "2026"), ("iso", "2026-13-01"), ("iso", "2026-02-29"),
-    ("iso", "2026-03-01T25:00:00Z"), ("iso", "2026-03-01T10:15:30.Z"), ("iso", "2026-03-01T10:15:30Zx"),
+    ("iso", ""), ("iso", "1969-12-31T23:59:59.999Z"), ("s", "-1"), ("iso", "2026"),
+    ("iso", "2026-13-01"), ("iso", "2026-02-29"),
+    ("iso", "2026-03-01T25:00:00Z"), ("iso", "2026-03-01T10:15:30.Z"),
+    ("iso", "2026-03-01T10:15:30Zx"),
     ("iso", "2026-03-01T10:15:30+2"), ("iso", "+2026-03-01"), ("s", "-"), ("s", "1e9"),
     ("s", "12345678901234567890"), ("ms", "99999999999999999999999"), ("ms", "12a"),
     ("dd/MM/yyyy", "32/01/2026"), ("dd/MM/yyyy", "1/01/2026"), ("dd/MM/yyyy", "01/01/2026 "),
@@ -330,7 +333,8 @@ struct Imported {
 }
 
 @Suite struct OnlineRetailTests {
-  static let header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+  static let header =
+    "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 
   static func read(_ text: String, _ refunds: OnlineRetailRefunds = .matched) throws -> Imported {
     try withFile(header + text) { path in

@@ -95,7 +95,8 @@ import Testing
   }
 
   @Test func personalizeDataSet() throws {
-    let text = "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE\nu1,a,1772360130,View\nu1,b,1772360131,Purchase\n"
+    let text =
+      "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE\nu1,a,1772360130,View\nu1,b,1772360131,Purchase\n"
     let read = try withFile(text) { path in
       try Imported(path) { try importCSV($0, .personalize(hasType: true), into: &$1) }
     }

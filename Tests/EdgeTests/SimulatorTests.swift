@@ -51,7 +51,8 @@ import Testing
 
   /// The bytes of a seed are an interface: benchmarks and goldens are quoted by seed.
   @Test(arguments: [
-    (ShopShape.shop, "dc191cab79e75fd502dd6b119078fb3c"), (.film, "477428776769978e7dd2b8c69b0d1670"), (.grocer, "2090aa75d6d5c49636a1386c1083ee31"),
+    (ShopShape.shop, "dc191cab79e75fd502dd6b119078fb3c"),
+    (.film, "477428776769978e7dd2b8c69b0d1670"), (.grocer, "2090aa75d6d5c49636a1386c1083ee31"),
   ]) func bytesOfASeedStay(shape: ShopShape, digest: String) {
     let text = Self.draw(Self.small(shape), 5_000).lines.joined(separator: "\n")
     #expect(Fingerprint(of: text).hex == digest)

@@ -120,7 +120,9 @@ struct ConfigurationLoader {
       // A section with nothing in it says nothing wrong.
       if written.content == .emptySection || written.content == .empty { return }
       let names = inside.map { String($0.dropFirst(key.count + 1)) }
-      return refuse(written.origin, "\(key)\(shown(written)): a section; its keys are \(names.joined(separator: ", "))")
+      return refuse(
+        written.origin,
+        "\(key)\(shown(written)): a section; its keys are \(names.joined(separator: ", "))")
     }
     if let parent = paths.first(where: { key.hasPrefix($0 + ".") }) {
       return refuse(written.origin, "\(parent): one value, not a section")
@@ -140,7 +142,9 @@ struct ConfigurationLoader {
     let parts = written.key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
     if parts.count == 2 {
       if written.content != .emptySection {
-        refuse(written.origin, "model.relations\(shown(written)): a section; its keys are names of relations")
+        refuse(
+          written.origin,
+          "model.relations\(shown(written)): a section; its keys are names of relations")
       }
       return
     }
@@ -151,7 +155,8 @@ struct ConfigurationLoader {
         ($0 >= 48 && $0 <= 57) || ($0 | 32 >= 97 && $0 | 32 <= 122) || $0 == 95 || $0 == 45
       }
     if !isLegal {
-      return refuse(written.origin, "\(written.key): a relation's name is 1 to 64 of a-z A-Z 0-9 _ -")
+      return refuse(
+        written.origin, "\(written.key): a relation's name is 1 to 64 of a-z A-Z 0-9 _ -")
     }
     var at = result.engine.relations.firstIndex { $0.name == name }
     if at == nil {
@@ -196,7 +201,8 @@ struct ConfigurationLoader {
           written.origin, "\(written.key): kafka.\(name) is given, too, at \(rival.origin)")
       }
       switch readText(written.text) {
-      case .failure(let why): refuse(written.origin, "\(written.key) \(written.text): \(why.message)")
+      case .failure(let why):
+        refuse(written.origin, "\(written.key) \(written.text): \(why.message)")
       case .success(var secret):
         while let last = secret.last, last.isNewline { secret.removeLast() }
         if secret.isEmpty {
@@ -256,7 +262,8 @@ struct ConfigurationLoader {
     if rules.maxLength > 0 && rules.maxConsequent >= rules.maxLength {
       refuseTogether(
         ["rules.max_consequent", "rules.max_length"],
-        "rules.max_consequent \(rules.maxConsequent): below rules.max_length, which is \(rules.maxLength)")
+        "rules.max_consequent \(rules.maxConsequent): below rules.max_length, which is \(rules.maxLength)"
+      )
     }
     var names: [String: String] = [:]
     for key in ConfigurationKey.all {
@@ -270,7 +277,8 @@ struct ConfigurationLoader {
     }
     if result.metricsFile != "-" && result.metricsFile == result.logFile {
       refuseTogether(
-        ["metrics.file", "log.file"], "metrics.file \(result.metricsFile): the same file as log.file")
+        ["metrics.file", "log.file"],
+        "metrics.file \(result.metricsFile): the same file as log.file")
     }
   }
 

@@ -12,7 +12,8 @@ extension Configuration {
         + " | passed through; a secret may stand in a file: `kafka.sasl.password_file` |")
     for key in ConfigurationKey.all {
       let speed = key.isOnlyForSpeed ? " (changes no output)" : ""
-      lines.append("| `\(key.path)` | `\(key.defaultText)` | \(key.value.wanted) | \(key.doc)\(speed) |")
+      lines.append(
+        "| `\(key.path)` | `\(key.defaultText)` | \(key.value.wanted) | \(key.doc)\(speed) |")
       if key.path == "model.threads" {
         for field in RelationField.all {
           lines.append(
@@ -34,7 +35,10 @@ extension Configuration {
       if key.path == "model.threads" {
         for field in RelationField.all {
           rows.append(
-            ("model.relations.NAME.\(field.name)", "\(field.doc); \(field.value.wanted) [\(field.defaultText)]"))
+            (
+              "model.relations.NAME.\(field.name)",
+              "\(field.doc); \(field.value.wanted) [\(field.defaultText)]"
+            ))
         }
       }
     }

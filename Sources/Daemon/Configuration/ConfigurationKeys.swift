@@ -28,10 +28,12 @@ struct ConfigurationKey: Sendable {
       "topics.neighbours", .topic(\.topics.neighbours), "affinity.neighbours",
       "neighbours per item"),
     key("topics.rules", .topic(\.topics.rules), "affinity.rules", "rules per antecedent"),
-    key("topics.popular", .topic(\.topics.popular), "affinity.popular", "popular and trending items"),
+    key(
+      "topics.popular", .topic(\.topics.popular), "affinity.popular", "popular and trending items"),
     key("topics.insights", .topic(\.topics.insights), "affinity.insights", "insights per customer"),
     key("topics.models", .topic(\.topics.models), "affinity.models", "one message per model"),
-    key("topics.receipts", .topic(\.topics.receipts), "affinity.receipts", "one message per erasure"),
+    key(
+      "topics.receipts", .topic(\.topics.receipts), "affinity.receipts", "one message per erasure"),
     key(
       "topics.dead_letters", .topic(\.topics.deadLetters), "affinity.dead-letters",
       "what could not be applied, as it came"),
@@ -101,7 +103,8 @@ struct ConfigurationKey: Sendable {
     key(
       "popularity.window", .window(\.engine.popularity.window), "365d", "entries older leave"),
     key(
-      "popularity.history", .bound(\.engine.popularity.history, 1...1_000_000, none: unbounded), "200",
+      "popularity.history", .bound(\.engine.popularity.history, 1...1_000_000, none: unbounded),
+      "200",
       "entries kept per row"),
     key(
       "popularity.half_life", .duration(\.engine.popularity.halfLife, second...36_500 * day), "30d",
@@ -151,7 +154,9 @@ struct ConfigurationKey: Sendable {
     key(
       "metrics.interval", .duration(\.metricsInterval, 100...day), "10s",
       "time between lines of the metrics log", speed: true),
-    key("metrics.file", .text(\.metricsFile), "-", "the metrics log; - is standard output", speed: true),
+    key(
+      "metrics.file", .text(\.metricsFile), "-", "the metrics log; - is standard output",
+      speed: true),
     key(
       "admin.listen", .listen(\.adminListen), "127.0.0.1:9464",
       "metrics, health and console by HTTP", speed: true),

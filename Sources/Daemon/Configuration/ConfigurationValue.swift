@@ -21,7 +21,8 @@ enum ConfigurationValue<Root>: Sendable {
   /// Milliseconds, or `all`.
   case window(Path<Int64?>)
   case decimal(Path<RulesConfiguration.Decimal>)
-  case choice([String], get: @Sendable (Root) -> String, set: @Sendable (inout Root, String) -> Void)
+  case choice(
+    [String], get: @Sendable (Root) -> String, set: @Sendable (inout Root, String) -> Void)
   case behaviours(Path<[Behaviour]>)
   case listen(Path<Configuration.Listen?>)
 
@@ -34,7 +35,8 @@ enum ConfigurationValue<Root>: Sendable {
       root[keyPath: path] = text
     case .topic(let path):
       let isLegal = text.utf8.allSatisfy {
-        ($0 >= 48 && $0 <= 57) || ($0 | 32 >= 97 && $0 | 32 <= 122) || $0 == 46 || $0 == 95 || $0 == 45
+        ($0 >= 48 && $0 <= 57) || ($0 | 32 >= 97 && $0 | 32 <= 122) || $0 == 46 || $0 == 95
+          || $0 == 45
       }
       if !isLegal || text.utf8.count > 249 || text == "." || text == ".." {
         throw fail("a topic's name is 1 to 249 of a-z A-Z 0-9 . _ -")
@@ -217,8 +219,12 @@ enum ConfigurationNumber {
           ? "a duration needs a unit: \(text)ms, \(text)s, \(text)m, \(text)h or \(text)d"
           : "a duration such as 250ms, 5s, 10m, 1h or 365d")
     }
-    if value < range.lowerBound { throw .init(message: "at least \(DurationText.format(range.lowerBound))") }
-    if value > range.upperBound { throw .init(message: "at most \(DurationText.format(range.upperBound))") }
+    if value < range.lowerBound {
+      throw .init(message: "at least \(DurationText.format(range.lowerBound))")
+    }
+    if value > range.upperBound {
+      throw .init(message: "at most \(DurationText.format(range.upperBound))")
+    }
     return value
   }
 
@@ -320,7 +326,9 @@ enum ConfigurationNames {
       var next = [i + 1]
       for j in 0..<b.count {
         var cost = min(next[j] + 1, row[j + 1] + 1, row[j] + (a[i] == b[j] ? 0 : 1))
-        if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] { cost = min(cost, before[j - 1] + 1) }
+        if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+          cost = min(cost, before[j - 1] + 1)
+        }
         next.append(cost)
       }
       before = row

@@ -104,12 +104,12 @@ enum WrittenConfiguration {
 
   private static func problem(_ error: any Error, _ name: String) -> Problem {
     switch error {
-    case let YamlError.scanner(context, problem, mark, _),
-      let YamlError.parser(context, problem, mark, _),
-      let YamlError.composer(context, problem, mark, _):
+    case YamlError.scanner(let context, let problem, let mark, _),
+      YamlError.parser(let context, let problem, let mark, _),
+      YamlError.composer(let context, let problem, let mark, _):
       let around = context.map { " (\($0.text))" } ?? ""
       return Problem(origin: "\(name):\(mark.line)", message: "not YAML: \(problem)\(around)")
-    case let YamlError.duplicatedKeysInMapping(duplicates, context):
+    case YamlError.duplicatedKeysInMapping(let duplicates, let context):
       let keys = duplicates.joined(separator: ", ")
       return Problem(origin: "\(name):\(context.mark.line)", message: "\(keys): given twice")
     case YamlError.reader(let problem, let offset, _, _):

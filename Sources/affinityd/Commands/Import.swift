@@ -38,7 +38,8 @@ struct ImportCommand: ParsableCommand {
   var rejects: String?
   @Option(help: "Write the items' most frequent titles here, as messages of shop.catalogue.")
   var catalogue: String?
-  @Flag(help: "The report as JSON (on standard output if the events go elsewhere).") var json = false
+  @Flag(help: "The report as JSON (on standard output if the events go elsewhere).") var json =
+    false
 
   @Option(help: "csv, tsv: FIELD=COLUMN or FIELD:=CONSTANT, separated by commas. Repeatable.")
   var map: [String] = []
@@ -199,13 +200,16 @@ struct ImportCommand: ParsableCommand {
       if out == "-" { complain(text.string) } else { print(text.string) }
       return
     }
-    var lines = ["\(grouped(log.rows)) rows: \(grouped(log.eventCount)) events with \(grouped(log.items)) items"]
+    var lines = [
+      "\(grouped(log.rows)) rows: \(grouped(log.eventCount)) events with \(grouped(log.items)) items"
+    ]
     for entry in log.types { lines.append("  \(pad(entry.count)) \(entry.type.name)") }
     if log.anonymousEvents > 0 {
       lines.append("  \(pad(log.anonymousEvents)) of them without a user")
     }
     if let range = log.timeRange {
-      lines.append("  from \(EventTime.string(range.lowerBound)) to \(EventTime.string(range.upperBound))")
+      lines.append(
+        "  from \(EventTime.string(range.lowerBound)) to \(EventTime.string(range.upperBound))")
     }
     lines.append("\(grouped(log.rejectCount)) rows rejected")
     for reject in log.rejects { lines.append("  \(pad(reject.count)) \(reject.reason.rawValue)") }

@@ -14,7 +14,8 @@ struct ValidateCommand: ParsableCommand {
       """)
 
   @OptionGroup var settings: ConfigurationArguments
-  @Argument(help: "Logs: JSON lines, or records as kcat -C -J prints them.") var files: [String] = []
+  @Argument(help: "Logs: JSON lines, or records as kcat -C -J prints them.") var files: [String] =
+    []
   @Flag(help: "The log's quality as one JSON object.") var json = false
   @Flag(help: "Print the configuration in force, secrets left out.") var effective = false
   @Flag(help: "List every key of the configuration.") var keys = false
@@ -71,7 +72,8 @@ struct ValidateCommand: ParsableCommand {
     row(q.anonymous, "events without a user (\(share(q.anonymous)))")
     row(q.sessions, "sessions")
     row(q.orders, "orders")
-    row(q.items, "items, in \(grouped(q.itemLines)) lines; largest event \(grouped(q.largestEvent))")
+    row(
+      q.items, "items, in \(grouped(q.itemLines)) lines; largest event \(grouped(q.largestEvent))")
     row(q.duplicates, "duplicates (\(share(q.duplicates)))")
     row(
       q.outOfOrder,
