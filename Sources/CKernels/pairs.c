@@ -13,11 +13,11 @@
 
 #define TOP 0x80000000u
 // Rows are visited in the arena's order but lie far apart: enough of them on the way to hide a miss.
-#define AHEAD 12
+#define AHEAD 16
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE void ahead(const uint32_t *arena, const uint32_t *places, size_t k, size_t count) {
-  if (k + AHEAD < count) __builtin_prefetch(arena + places[k + AHEAD]);
+INLINE void ahead(const uint32_t *arena, const uint32_t *places, size_t k, size_t beyond) {
+  if (k + AHEAD < beyond) __builtin_prefetch(arena + places[k + AHEAD]);
 }
 
 INLINE size_t touch(uint32_t item, uint32_t *scratch, uint32_t *touched, size_t met) {
@@ -28,10 +28,10 @@ INLINE size_t touch(uint32_t item, uint32_t *scratch, uint32_t *touched, size_t 
 }
 
 size_t affinity_pairs_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                            uint32_t *scratch, uint32_t *touched) {
+                            size_t beyond, uint32_t *scratch, uint32_t *touched) {
   size_t met = 0;
   for (size_t k = 0; k < count; k++) {
-    ahead(arena, places, k, count);
+    ahead(arena, places, k, beyond);
     const uint32_t *at = arena + places[k];
     for (const uint32_t *q = at - 1; !(*q & TOP); q--) met = touch(*q, scratch, touched, met);
     for (const uint32_t *q = at + 1; !(*q & TOP); q++) met = touch(*q, scratch, touched, met);
@@ -40,9 +40,9 @@ size_t affinity_pairs_touch(const uint32_t *arena, const uint32_t *places, size_
 }
 
 void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t count,
-                          uint32_t *scratch) {
+                          size_t beyond, uint32_t *scratch) {
   for (size_t k = 0; k < count; k++) {
-    ahead(arena, places, k, count);
+    ahead(arena, places, k, beyond);
     const uint32_t *at = arena + places[k];
     for (const uint32_t *q = at - 1; !(*q & TOP); q--) scratch[*q]++;
     for (const uint32_t *q = at + 1; !(*q & TOP); q++) scratch[*q]++;
@@ -50,10 +50,10 @@ void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t 
 }
 
 size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                           uint32_t *scratch, uint32_t *touched) {
+                           size_t beyond, uint32_t *scratch, uint32_t *touched) {
   size_t met = 0;
   for (size_t k = 0; k < count; k++) {
-    ahead(arena, places, k, count);
+    ahead(arena, places, k, beyond);
     for (const uint32_t *q = arena + places[k] + 1; !(*q & TOP); q++)
       met = touch(*q, scratch, touched, met);
   }
@@ -61,9 +61,9 @@ size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t
 }
 
 void affinity_rows_count(const uint32_t *arena, const uint32_t *places, size_t count,
-                         uint32_t *scratch) {
+                         size_t beyond, uint32_t *scratch) {
   for (size_t k = 0; k < count; k++) {
-    ahead(arena, places, k, count);
+    ahead(arena, places, k, beyond);
     for (const uint32_t *q = arena + places[k] + 1; !(*q & TOP); q++) scratch[*q]++;
   }
 }
@@ -75,6 +75,27 @@ void affinity_counts_take(const uint32_t *touched, size_t met, uint32_t *scratch
     counts[k] = scratch[item];
     scratch[item] = 0;
   }
+}
+
+void affinity_scores_take_linear(const uint32_t *touched, size_t met, uint32_t *scratch,
+                                 const float *weights, uint32_t minimum, uint32_t *counts,
+                                 float *scores) {
+  for (size_t k = 0; k < met; k++) {
+    uint32_t item = touched[k], count = scratch[item];
+    float score = (float)(int32_t)count * weights[item];
+    scratch[item] = 0;
+    counts[k] = count;
+    scores[k] = count >= minimum ? score : -1.0f;
+  }
+}
+
+// Conversions, a product, a root and a quotient, each rounded once: the bits of the scalar formula.
+LEVELS void affinity_values_cosine(const uint32_t *restrict both, const uint32_t *restrict targets,
+                                   size_t count, const uint32_t *restrict target_count,
+                                   uint32_t source_count, double *restrict values) {
+  double this = (double)source_count;
+  for (size_t i = 0; i < count; i++) values[i] = this * (double)target_count[targets[i]];
+  for (size_t i = 0; i < count; i++) values[i] = (double)both[i] / __builtin_sqrt(values[i]);
 }
 
 void affinity_scores_linear(const uint32_t *ids, const uint32_t *counts, size_t met,
@@ -107,6 +128,16 @@ void *affinity_allocate(size_t size) {
   madvise(memory, size, MADV_HUGEPAGE);
 #endif
   return memory;
+}
+
+void affinity_advise(void *memory, size_t size) {
+#ifdef MADV_HUGEPAGE
+  size_t page = (size_t)1 << 21;
+  if (size < 4 * page) return;
+  uintptr_t start = ((uintptr_t)memory + page - 1) / page * page;
+  uintptr_t end = ((uintptr_t)memory + size) / page * page;
+  if (start < end) madvise((void *)start, end - start, MADV_HUGEPAGE);
+#endif
 }
 
 void affinity_release(void *memory) { free(memory); }

@@ -37,20 +37,30 @@ import Testing
       var touched = [UInt32](repeating: 0, count: items + 1)
       let met =
         areHeaders
-        ? affinity_rows_touch(arena, places, places.count, &scratch, &touched)
-        : affinity_pairs_touch(arena, places, places.count, &scratch, &touched)
+        ? affinity_rows_touch(arena, places, places.count, places.count, &scratch, &touched)
+        : affinity_pairs_touch(arena, places, places.count, places.count, &scratch, &touched)
+      let before = scratch
       #expect(scratch == twin.counts, "seed \(seed)")
       #expect(touched.prefix(met).sorted() == twin.touched.sorted(), "seed \(seed)")
       var dense = [UInt32](repeating: 0, count: items)
       if areHeaders {
-        affinity_rows_count(arena, places, places.count, &dense)
+        affinity_rows_count(arena, places, places.count, places.count, &dense)
       } else {
-        affinity_pairs_count(arena, places, places.count, &dense)
+        affinity_pairs_count(arena, places, places.count, places.count, &dense)
       }
       #expect(dense == twin.counts, "seed \(seed)")
       var taken = [UInt32](repeating: 0, count: met)
       affinity_counts_take(touched, met, &scratch, &taken)
       #expect(taken == touched.prefix(met).map { twin.counts[Int($0)] })
+      #expect(scratch.allSatisfy { $0 == 0 })
+      let weights = (0..<items).map { 1 / Float(1 + $0) }
+      var scores = [Float](repeating: 0, count: met)
+      scratch = before
+      affinity_scores_take_linear(touched, met, &scratch, weights, 2, &taken, &scores)
+      #expect(
+        scores
+          == PairKernels.linearScores(
+            counts: taken, weights: touched.prefix(met).map { weights[Int($0)] }, minimum: 2))
       #expect(scratch.allSatisfy { $0 == 0 })
     }
   }

@@ -12,20 +12,30 @@ extern "C" {
 #endif
 
 /// Counts the items of rows in `scratch` (zero before) and lists each item met once in `touched`.
-/// A place is the position in the arena of one of a row's items, which is itself not counted.
+/// A place is the position in the arena of one of a row's items, which is itself not counted. Rows are
+/// prefetched up to `beyond` places, which is `count` or more.
 size_t affinity_pairs_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                            uint32_t *scratch, uint32_t *touched);
+                            size_t beyond, uint32_t *scratch, uint32_t *touched);
 /// The same without the list.
 void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t count,
-                          uint32_t *scratch);
+                          size_t beyond, uint32_t *scratch);
 /// A place here is the position of a row's header: all its items are counted.
 size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                           uint32_t *scratch, uint32_t *touched);
+                           size_t beyond, uint32_t *scratch, uint32_t *touched);
 void affinity_rows_count(const uint32_t *arena, const uint32_t *places, size_t count,
-                         uint32_t *scratch);
+                         size_t beyond, uint32_t *scratch);
 
 /// counts[k] = scratch[touched[k]], which is zeroed.
 void affinity_counts_take(const uint32_t *touched, size_t met, uint32_t *scratch, uint32_t *counts);
+
+/// The same, scored as below.
+void affinity_scores_take_linear(const uint32_t *touched, size_t met, uint32_t *scratch,
+                                 const float *weights, uint32_t minimum, uint32_t *counts,
+                                 float *scores);
+
+/// values[i] = both[i] / sqrt(source_count * target_count[targets[i]]), in doubles.
+void affinity_values_cosine(const uint32_t *both, const uint32_t *targets, size_t count,
+                            const uint32_t *target_count, uint32_t source_count, double *values);
 
 /// scores[k] = counts[k] * weights[ids[k]], or -1 where the count is below `minimum` (at least 1).
 void affinity_scores_linear(const uint32_t *ids, const uint32_t *counts, size_t met,
@@ -54,6 +64,8 @@ void affinity_candidates_place(const double *values, const int64_t *ranks, size_
 
 /// Memory that is used from end to end: on huge pages where the system has them. Never null.
 void *affinity_allocate(size_t size);
+/// Asks for huge pages under memory that is about to be written to.
+void affinity_advise(void *memory, size_t size);
 void affinity_release(void *memory);
 
 /// How many counts are not zero.

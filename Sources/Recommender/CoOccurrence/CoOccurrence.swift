@@ -66,7 +66,7 @@ public struct CoOccurrence: ~Copyable {
   public func row(_ row: UInt32, matrix: Int) -> UnsafeBufferPointer<UInt32> {
     let mirror = mirrors[matrix]
     guard Int(row) < mirror.rowLimit else { return UnsafeBufferPointer(start: nil, count: 0) }
-    return mirror.row(Int(row))
+    return mirror.view.row(Int(row))
   }
 
   /// All non-empty rows, by ascending row id, as one copy. Complexity: O(rows + entries).
@@ -76,9 +76,10 @@ public struct CoOccurrence: ~Copyable {
     all.rows.reserveCapacity(mirror.activeRows)
     all.offsets.reserveCapacity(mirror.activeRows + 1)
     all.items.reserveCapacity(mirror.entries)
-    for row in 0..<mirror.rowLimit where mirror.counts[row] > 0 {
+    let view = mirror.view
+    for row in 0..<view.limit where view.counts[row] > 0 {
       all.rows.append(UInt32(row))
-      all.items.append(contentsOf: mirror.row(row))
+      all.items.append(contentsOf: view.row(row))
       all.offsets.append(all.items.count)
     }
     return all
@@ -89,11 +90,12 @@ public struct CoOccurrence: ~Copyable {
     let a = mirrors[sources[relation]]
     let b = mirrors[targets[relation]]
     if a === b { return a.activeRows }
-    let shared = min(a.rowLimit, b.rowLimit)
+    let (left, right) = (a.view, b.view)
+    let shared = min(left.limit, right.limit)
     var sum = 0
-    for row in 0..<shared { sum &+= (a.counts[row] | b.counts[row]) != 0 ? 1 : 0 }
-    for row in shared..<a.rowLimit { sum &+= a.counts[row] != 0 ? 1 : 0 }
-    for row in shared..<b.rowLimit { sum &+= b.counts[row] != 0 ? 1 : 0 }
+    for row in 0..<shared { sum &+= (left.counts[row] | right.counts[row]) != 0 ? 1 : 0 }
+    for row in shared..<left.limit { sum &+= left.counts[row] != 0 ? 1 : 0 }
+    for row in shared..<right.limit { sum &+= right.counts[row] != 0 ? 1 : 0 }
     return sum
   }
 
@@ -109,7 +111,7 @@ public struct CoOccurrence: ~Copyable {
     precondition(items.count >= max(a.itemLimit, b.itemLimit), "an item without a key")
     if a === b {
       let square = squares[sources[relation]]
-      let active = a.columnCounts.buffer.reduce(0) { $0 + ($1 > 0 ? 1 : 0) }
+      let active = a.columnCounts.reduce(0) { $0 + ($1 > 0 ? 1 : 0) }
       if SquareCounts.suits(a, activeItems: active, work: a.work) {
         if !square.isCurrent { square.rebuild(a, parallel) }
         square.ticked()
@@ -117,12 +119,13 @@ public struct CoOccurrence: ~Copyable {
       }
       square.drop()
     }
-    let columns = Columns(source: a, target: b, items: items.count)
+    let columns = Columns(source: a, target: b, items: items.count, parallel)
     let words = digestWords(configuration, items)
     let input = ProductInput(
       items: items.count,
       starts: UnsafePointer(columns.starts.base), places: UnsafePointer(columns.places.base),
-      costs: UnsafePointer(columns.costs.base), arena: UnsafePointer(b.arena.base),
+      placeCount: columns.places.count,
+      costs: UnsafePointer(columns.costs.base), arena: b.view.arena,
       ranks: UnsafePointer(items.rankOf.base), isSymmetric: a === b, k: neighbours,
       sourceWords: keepsDigest ? UnsafePointer(words.source.base) : nil,
       targetWords: keepsDigest

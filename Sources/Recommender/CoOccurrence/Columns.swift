@@ -3,11 +3,12 @@
 // A place is a position in the arena of the matrix whose rows are walked: in a symmetric relation the
 // item's own entry, so that a walk finds the other entries around it; between two matrices the header
 // of the target's row. Rows without a pair to offer (one entry; no target) have no place, and in logs of
-// short rows that is half of them.
+// short rows that is half of them. Parts sort ranges of rows, each into its own share of every column, so
+// the order within a column is that of the rows whatever the parts.
 import Sparse
 
 struct Columns: ~Copyable {
-  /// Per item one more than the items: where its places begin.
+  /// Per item and one more: where its places begin.
   var starts: Vec<UInt32>
   var places: Vec<UInt32>
   /// Per item: entries met on a walk through all its rows, itself left out where it is one of them.
@@ -15,105 +16,83 @@ struct Columns: ~Copyable {
   var work: UInt64 = 0
 
   /// - Parameter items: at least the item limits of both matrices.
-  init(source: RowMirror, target: RowMirror, items: Int) {
+  init(source: RowMirror, target: RowMirror, items: Int, _ parallel: Parallel) {
+    let sorter = ColumnSorter(
+      source: source.view, target: target.view, isSymmetric: source === target)
+    let entries = source.entries
+    // A part's counters are as long as the catalogue: worth it where there are many entries to sort.
+    let parts = entries > 8 * items && entries > 1 << 18 ? 4 : 1
+    let counts = Vec<UInt32>(repeating: 0, count: parts * items)
+    let partCosts = Vec<UInt64>(repeating: 0, count: parts * items)
+    let rows = sorter.limit
+    let (countBase, costBase) = (counts.base, partCosts.base)
+    parallel(parts) { part in
+      sorter.count(
+        rows * part / parts..<rows * (part + 1) / parts, countBase + part * items,
+        costBase + part * items)
+    }
     starts = Vec(repeating: 0, count: items + 1)
     costs = Vec(repeating: 0, count: items)
-    if source === target {
-      let total = Columns.count(source, into: starts.base, costs.base)
-      places = Vec(capacity: total)
-      places.count = total
-      sum(items)
-      Columns.placeItems(source, starts.base, places.base)
-    } else {
-      let total = Columns.count(source, target, into: starts.base, costs.base)
-      places = Vec(capacity: total)
-      places.count = total
-      sum(items)
-      Columns.placeRows(source, target, starts.base, places.base)
-    }
-    // Every start has become the next one's: shift back.
-    var i = items
-    while i > 0 {
-      starts[i] = starts[i - 1]
-      i -= 1
-    }
-    starts[0] = 0
-    for item in 0..<items { work += costs[item] }
-  }
-
-  var bytes: Int { starts.bytes + places.bytes + costs.bytes }
-
-  private mutating func sum(_ items: Int) {
     var sum: UInt32 = 0
-    for i in 0...items {
-      let count = starts[i]
-      starts[i] = sum
-      sum += count
+    for item in 0..<items {
+      starts[item] = sum
+      for part in 0..<parts {
+        let count = countBase[part * items + item]
+        countBase[part * items + item] = sum
+        sum += count
+        costs[item] += costBase[part * items + item]
+      }
+      work += costs[item]
     }
+    starts[items] = sum
+    places = Vec(capacity: Int(sum))
+    places.count = Int(sum)
+    let placeBase = places.base
+    parallel(parts) { part in
+      sorter.place(
+        rows * part / parts..<rows * (part + 1) / parts, countBase + part * items, placeBase)
+    }
+    _ = consume counts
+    _ = consume partCosts
+  }
+}
+
+private struct ColumnSorter {
+  let source: RowView
+  let target: RowView
+  let isSymmetric: Bool
+
+  var limit: Int { isSymmetric ? source.limit : min(source.limit, target.limit) }
+
+  /// Entries that an item of the row meets; 0 leaves the row out.
+  @inline(__always) func met(_ row: Int) -> Int {
+    let length = Int(target.counts[row])
+    return isSymmetric ? max(length &- 1, 0) : length
   }
 
-  private static func count(
-    _ mirror: RowMirror, into counts: UnsafeMutablePointer<UInt32>,
+  func count(
+    _ rows: Range<Int>, _ counts: UnsafeMutablePointer<UInt32>,
     _ costs: UnsafeMutablePointer<UInt64>
-  ) -> Int {
-    var total = 0
-    for row in 0..<mirror.rowLimit {
-      let length = Int(mirror.counts.base[row])
-      if length < 2 { continue }
-      let from = mirror.arena.base + Int(mirror.offsets.base[row])
-      for k in 0..<length {
-        counts[Int(from[k])] &+= 1
-        costs[Int(from[k])] &+= UInt64(length &- 1)
-      }
-      total += length
-    }
-    return total
-  }
-
-  private static func placeItems(
-    _ mirror: RowMirror, _ cursor: UnsafeMutablePointer<UInt32>, _ out: UnsafeMutablePointer<UInt32>
   ) {
-    for row in 0..<mirror.rowLimit {
-      let length = Int(mirror.counts.base[row])
-      if length < 2 { continue }
-      let start = Int(mirror.offsets.base[row])
-      for at in start..<(start &+ length) {
-        let item = Int(mirror.arena.base[at])
-        out[Int(cursor[item])] = UInt32(truncatingIfNeeded: at)
-        cursor[item] &+= 1
+    for row in rows {
+      let met = met(row)
+      if met == 0 { continue }
+      for item in source.row(row) {
+        counts[Int(item)] &+= 1
+        costs[Int(item)] &+= UInt64(met)
       }
     }
   }
 
-  private static func count(
-    _ source: RowMirror, _ target: RowMirror, into counts: UnsafeMutablePointer<UInt32>,
-    _ costs: UnsafeMutablePointer<UInt64>
-  ) -> Int {
-    var total = 0
-    for row in 0..<min(source.rowLimit, target.rowLimit) {
-      let length = UInt64(target.counts.base[row])
-      let width = Int(source.counts.base[row])
-      if length == 0 || width == 0 { continue }
-      let from = source.arena.base + Int(source.offsets.base[row])
-      for k in 0..<width {
-        counts[Int(from[k])] &+= 1
-        costs[Int(from[k])] &+= length
-      }
-      total += width
-    }
-    return total
-  }
-
-  private static func placeRows(
-    _ source: RowMirror, _ target: RowMirror, _ cursor: UnsafeMutablePointer<UInt32>,
-    _ out: UnsafeMutablePointer<UInt32>
+  func place(
+    _ rows: Range<Int>, _ cursor: UnsafeMutablePointer<UInt32>, _ out: UnsafeMutablePointer<UInt32>
   ) {
-    for row in 0..<min(source.rowLimit, target.rowLimit) where target.counts.base[row] > 0 {
-      let header = target.offsets.base[row] &- 1
-      let from = source.arena.base + Int(source.offsets.base[row])
-      for k in 0..<Int(source.counts.base[row]) {
-        let item = Int(from[k])
-        out[Int(cursor[item])] = header
+    for row in rows where met(row) > 0 {
+      let start = source.offsets[row]
+      let header = target.offsets[row] &- 1
+      for k in 0..<source.counts[row] {
+        let item = Int(source.arena[Int(start &+ k)])
+        out[Int(cursor[item])] = isSymmetric ? start &+ k : header
         cursor[item] &+= 1
       }
     }

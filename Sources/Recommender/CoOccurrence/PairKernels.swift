@@ -17,14 +17,14 @@ package enum PairKernels {
       var at = Int(place)
       if !arePlacesHeaders {
         at -= 1
-        while arena[at] < RowMirror.top {
+        while arena[at] < MirrorRows.top {
           meet(arena[at])
           at -= 1
         }
         at = Int(place)
       }
       at += 1
-      while arena[at] < RowMirror.top {
+      while arena[at] < MirrorRows.top {
         meet(arena[at])
         at += 1
       }

@@ -8,9 +8,10 @@
 // 4 bytes an entry and 12 a row (header, offset, count); the arena is compacted by sliding segments
 // down in one pass, without a second copy.
 // Bounds: 2^30 rows, 2^31 items, 2^32 - 1 words of arena.
+import CKernels
 import Sparse
 
-final class RowMirror {
+struct MirrorRows: ~Copyable {
   /// Segments and gaps.
   var arena = Vec<UInt32>(capacity: 16)
   /// Per row: where its items begin in the arena, and how many they are.
@@ -25,14 +26,17 @@ final class RowMirror {
   var activeRows = 0
   /// Ordered pairs in all rows: the entries a walk of the product through itself meets.
   var work: UInt64 = 0
-  /// Moves with every change; what is derived from the rows remembers the version it was made of.
-  var version: UInt64 = 0
 
   static let top: UInt32 = 0x8000_0000
   static let gap: UInt32 = 0xc000_0000
 
   var rowLimit: Int { offsets.count }
   var itemLimit: Int { columnCounts.count }
+  var view: RowView {
+    RowView(
+      arena: UnsafePointer(arena.base), offsets: UnsafePointer(offsets.base),
+      counts: UnsafePointer(counts.base), limit: offsets.count)
+  }
   var bytes: Int { arena.bytes + offsets.bytes + counts.bytes + columnCounts.bytes }
 
   @inline(__always) func row(_ id: Int) -> UnsafeBufferPointer<UInt32> {
@@ -42,15 +46,14 @@ final class RowMirror {
   /// Rows take the items given. Complexity: O(old + new entries of the changed rows), plus compaction,
   /// which is amortised over the words that became garbage.
   /// - Parameter diffs: takes what each row kept, gained and lost, where it is wanted.
-  func apply(_ changes: RowChanges, diffs: inout RowDiffs, wantsDiffs: Bool) {
+  mutating func apply(_ changes: RowChanges, diffs: inout RowDiffs, wantsDiffs: Bool) {
     precondition(changes.offsets.count == changes.rows.count + 1)
-    version &+= 1
     changes.items.withUnsafeBufferPointer { items in
       reserve(changes, items)
       for k in 0..<changes.rows.count {
         let slice = UnsafeBufferPointer(
           rebasing: items[changes.offsets[k]..<changes.offsets[k + 1]])
-        RowMirror.sort(slice, into: &sorted)
+        MirrorRows.sort(slice, into: &sorted)
         let row = Int(changes.rows[k])
         if wantsDiffs { diffs.append(old: self.row(row), new: sorted.buffer) }
         replace(row: row, with: sorted.buffer)
@@ -58,10 +61,10 @@ final class RowMirror {
     }
     if garbage > 1024 && garbage > arena.count / 4 { compact() }
     if arena.count == arena.capacity { arena.grow(to: arena.count + 1) }
-    arena.base[arena.count] = RowMirror.gap | 1
+    arena.base[arena.count] = MirrorRows.gap | 1
   }
 
-  private func reserve(_ changes: RowChanges, _ items: UnsafeBufferPointer<UInt32>) {
+  private mutating func reserve(_ changes: RowChanges, _ items: UnsafeBufferPointer<UInt32>) {
     var highest: UInt32 = 0
     for row in changes.rows { highest = max(highest, row) }
     precondition(highest < 1 << 30)
@@ -71,15 +74,16 @@ final class RowMirror {
     }
     var item: UInt32 = 0
     for i in items { item = max(item, i) }
-    precondition(item < RowMirror.top)
+    precondition(item < MirrorRows.top)
     if !items.isEmpty { columnCounts.extend(to: Int(item) + 1, with: 0) }
     // One growth for a bulk load; later changes grow by the usual steps.
     if arena.count == 0 && arena.capacity < items.count + changes.rows.count + 1 {
       arena.grow(to: items.count + changes.rows.count + 1)
+      affinity_advise(arena.base, arena.bytes)
     }
   }
 
-  private func replace(row: Int, with items: UnsafeBufferPointer<UInt32>) {
+  private mutating func replace(row: Int, with items: UnsafeBufferPointer<UInt32>) {
     let old = Int(counts.base[row])
     let new = items.count
     let columns = columnCounts.base
@@ -106,7 +110,7 @@ final class RowMirror {
         if old > 0 { leave(at - 1, old + 1) }
         at = arena.count + 1
         precondition(at + new < Int(UInt32.max), "more than 2^32 entries in one matrix")
-        arena.append(RowMirror.top | UInt32(row))
+        arena.append(MirrorRows.top | UInt32(row))
         if arena.count + new > arena.capacity { arena.grow(to: arena.count + new) }
         arena.count += new
       }
@@ -148,46 +152,46 @@ final class RowMirror {
   }
 
   /// Marks `length` words from `at` as a gap; the arena's tail is given back at once.
-  private func leave(_ at: Int, _ length: Int) {
+  private mutating func leave(_ at: Int, _ length: Int) {
     if at + length == arena.count {
       arena.count = at
       return
     }
-    arena[at] = RowMirror.gap | UInt32(length)
+    arena[at] = MirrorRows.gap | UInt32(length)
     garbage += length
   }
 
   /// Whether the segment that ends at `end` could take `by` more words where it stands.
-  private func widen(_ end: Int, by more: Int) -> Bool {
+  private mutating func widen(_ end: Int, by more: Int) -> Bool {
     if end == arena.count {
       if end + more > arena.capacity { return false }
       arena.count += more
       return true
     }
     let word = arena[end]
-    guard word & RowMirror.gap == RowMirror.gap else { return false }
-    let length = Int(word & ~RowMirror.gap)
+    guard word & MirrorRows.gap == MirrorRows.gap else { return false }
+    let length = Int(word & ~MirrorRows.gap)
     guard length >= more else { return false }
     garbage -= length
     if length > more {
-      arena[end + more] = RowMirror.gap | UInt32(length - more)
+      arena[end + more] = MirrorRows.gap | UInt32(length - more)
       garbage += length - more
     }
     return true
   }
 
-  private func compact() {
+  private mutating func compact() {
     let words = arena.base
     var from = 0
     var to = 0
     let end = arena.count
     while from < end {
       let word = words[from]
-      if word & RowMirror.gap == RowMirror.gap {
-        from += Int(word & ~RowMirror.gap)
+      if word & MirrorRows.gap == MirrorRows.gap {
+        from += Int(word & ~MirrorRows.gap)
         continue
       }
-      let row = Int(word & ~RowMirror.gap)
+      let row = Int(word & ~MirrorRows.gap)
       let length = Int(counts[row]) + 1
       if from != to {
         (words + to).update(from: words + from, count: length)
@@ -215,12 +219,12 @@ final class RowMirror {
     var columns = [UInt32](repeating: 0, count: columnCounts.count)
     while at < arena.count {
       let word = arena[at]
-      if word & RowMirror.gap == RowMirror.gap {
-        dead += Int(word & ~RowMirror.gap)
-        at += Int(word & ~RowMirror.gap)
+      if word & MirrorRows.gap == MirrorRows.gap {
+        dead += Int(word & ~MirrorRows.gap)
+        at += Int(word & ~MirrorRows.gap)
         continue
       }
-      let id = Int(word & ~RowMirror.gap)
+      let id = Int(word & ~MirrorRows.gap)
       let row = self.row(id)
       if Int(offsets[id]) != at + 1 || row.isEmpty { return false }
       for k in row.indices {
@@ -231,7 +235,42 @@ final class RowMirror {
       rows += 1
       at += row.count + 1
     }
-    return at == arena.count && arena.base[at] & RowMirror.top != 0 && live == entries && dead == garbage && rows == activeRows
+    return at == arena.count && arena.base[at] & MirrorRows.top != 0 && live == entries && dead == garbage && rows == activeRows
       && columns.elementsEqual(columnCounts.buffer)
   }
+}
+
+/// A mirror's rows for kernels; valid until the next change.
+struct RowView {
+  var arena: UnsafePointer<UInt32>
+  var offsets: UnsafePointer<UInt32>
+  var counts: UnsafePointer<UInt32>
+  /// One more than the highest row id.
+  var limit: Int
+
+  @inline(__always) func row(_ id: Int) -> UnsafeBufferPointer<UInt32> {
+    UnsafeBufferPointer(start: arena + Int(offsets[id]), count: Int(counts[id]))
+  }
+}
+
+/// The rows by reference: two relations over one matrix share them. Work is done in the struct, where
+/// a field costs no check for overlapping access.
+final class RowMirror {
+  private var rows = MirrorRows()
+
+  var view: RowView { rows.view }
+  var rowLimit: Int { rows.rowLimit }
+  var itemLimit: Int { rows.itemLimit }
+  var entries: Int { rows.entries }
+  var activeRows: Int { rows.activeRows }
+  var work: UInt64 { rows.work }
+  var bytes: Int { rows.bytes }
+  /// Per item: rows that hold it.
+  var columnCounts: UnsafeBufferPointer<UInt32> { rows.columnCounts.buffer }
+
+  func apply(_ changes: RowChanges, diffs: inout RowDiffs, wantsDiffs: Bool) {
+    rows.apply(changes, diffs: &diffs, wantsDiffs: wantsDiffs)
+  }
+
+  func checkInvariants() -> Bool { rows.checkInvariants() }
 }

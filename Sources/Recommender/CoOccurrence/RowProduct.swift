@@ -9,6 +9,7 @@ struct ProductInput {
   var items: Int
   var starts: UnsafePointer<UInt32>
   var places: UnsafePointer<UInt32>
+  var placeCount: Int
   var costs: UnsafePointer<UInt64>
   /// Of the matrix whose rows are walked.
   var arena: UnsafePointer<UInt32>
@@ -56,6 +57,8 @@ enum RowProduct {
       let from = Int(input.starts[item])
       let rows = Int(input.starts[item + 1]) - from
       let places = input.places + from
+      // Prefetching runs on into the next item's places: most items are in few rows.
+      let beyond = input.placeCount - from
       let slot = Int(output.slots[item])
       let list = Selection.List(
         ids: output.ids + slot, both: output.both + slot, values: output.values + slot)
@@ -63,9 +66,9 @@ enum RowProduct {
       let length: Int
       if isScanned(cost: cost, items: input.items) {
         if input.isSymmetric {
-          affinity_pairs_count(input.arena, places, rows, scratch.base)
+          affinity_pairs_count(input.arena, places, rows, beyond, scratch.base)
         } else {
-          affinity_rows_count(input.arena, places, rows, scratch.base)
+          affinity_rows_count(input.arena, places, rows, beyond, scratch.base)
         }
         sum(input, item, nil, scratch.base, input.items, &sums)
         scorer.score(nil, scratch.base, input.items, selection.scores.base)
@@ -76,11 +79,11 @@ enum RowProduct {
       } else {
         let met =
           input.isSymmetric
-          ? affinity_pairs_touch(input.arena, places, rows, scratch.base, touched.base)
-          : affinity_rows_touch(input.arena, places, rows, scratch.base, touched.base)
-        affinity_counts_take(touched.base, met, scratch.base, counts.base)
+          ? affinity_pairs_touch(input.arena, places, rows, beyond, scratch.base, touched.base)
+          : affinity_rows_touch(input.arena, places, rows, beyond, scratch.base, touched.base)
+        scorer.takeScores(
+          touched.base, met, scratch.base, counts.base, selection.scores.base)
         sum(input, item, touched.base, counts.base, met, &sums)
-        scorer.score(touched.base, counts.base, met, selection.scores.base)
         length = selection.take(met, scorer, input.ranks, except: item, into: list) {
           (touched.base[$0], counts.base[$0])
         }

@@ -17,8 +17,24 @@ protocol Scorer {
   func scoreSquare(
     _ square: SquareCounts, _ label: Int, temporary: UnsafeMutablePointer<UInt32>,
     _ scores: UnsafeMutablePointer<Float>) -> Int
-  /// As published; nil for a pair that is no neighbour.
-  func exact(_ both: UInt32, _ target: Int) -> Double?
+  /// Moves the counts of touched targets out of scratch, and scores them.
+  func takeScores(
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: UnsafeMutablePointer<UInt32>,
+    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>)
+  /// Values as published, and -1 for a pair that is no neighbour.
+  func exact(
+    _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
+    _ values: UnsafeMutablePointer<Double>)
+}
+
+extension Scorer {
+  func takeScores(
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: UnsafeMutablePointer<UInt32>,
+    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>
+  ) {
+    affinity_counts_take(touched, met, scratch, counts)
+    score(touched, counts, met, scores)
+  }
 }
 
 /// Facts all scorers share.
@@ -34,10 +50,16 @@ struct ScoringFacts {
 }
 
 extension ScoringFacts {
-  @inline(__always) func exact(_ both: UInt32, _ item: Int, _ target: Int) -> Double? {
-    Measures.value(
-      measure, both: both, this: sourceCount[item], other: targetCount[target],
-      contexts: contexts, shrinkage: shrinkage)
+  func exact(
+    _ item: Int, _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
+    _ values: UnsafeMutablePointer<Double>
+  ) {
+    for i in 0..<count {
+      values[i] =
+        Measures.value(
+          measure, both: both[i], this: sourceCount[item], other: targetCount[Int(targets[i])],
+          contexts: contexts, shrinkage: shrinkage) ?? -1
+    }
   }
 
   /// What `weights` must hold for a target with this count.
@@ -82,8 +104,23 @@ struct LinearScorer: Scorer {
       affinity_scores_linear_dense(counts, met, facts.weights, facts.minBoth, scores)
     }
   }
-  @inline(__always) func exact(_ both: UInt32, _ target: Int) -> Double? {
-    facts.exact(both, item, target)
+  func takeScores(
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: UnsafeMutablePointer<UInt32>,
+    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>
+  ) {
+    affinity_scores_take_linear(
+      touched, met, scratch, facts.weights, facts.minBoth, counts, scores)
+  }
+  func exact(
+    _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
+    _ values: UnsafeMutablePointer<Double>
+  ) {
+    if facts.measure == .cosine {
+      affinity_values_cosine(
+        both, targets, count, facts.targetCount, facts.sourceCount[item], values)
+    } else {
+      facts.exact(item, both, targets, count, values)
+    }
   }
 }
 
@@ -106,8 +143,11 @@ struct ShrunkScorer: Scorer {
       return c * facts.weights[target] * (c / (c + shrinkage))
     }
   }
-  @inline(__always) func exact(_ both: UInt32, _ target: Int) -> Double? {
-    facts.exact(both, item, target)
+  func exact(
+    _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
+    _ values: UnsafeMutablePointer<Double>
+  ) {
+    facts.exact(item, both, targets, count, values)
   }
 }
 
@@ -133,8 +173,11 @@ struct JaccardScorer: Scorer {
       return c / (this + (facts.weights[target] - c)) * (c / (c + shrinkage))
     }
   }
-  @inline(__always) func exact(_ both: UInt32, _ target: Int) -> Double? {
-    facts.exact(both, item, target)
+  func exact(
+    _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
+    _ values: UnsafeMutablePointer<Double>
+  ) {
+    facts.exact(item, both, targets, count, values)
   }
 }
 
@@ -177,16 +220,20 @@ struct AssociationScorer: Scorer {
     _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
     _ scores: UnsafeMutablePointer<Float>
   ) {
-    facts.map(ids, counts, met, scores) { both, target in
-      if let value = exact(both, target) { return Float(value) }
-      return -1
-    }
+    facts.map(ids, counts, met, scores) { both, target in Float(value(both, target)) }
   }
 
-  @inline(__always) func exact(_ both: UInt32, _ target: Int) -> Double? {
+  func exact(
+    _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
+    _ values: UnsafeMutablePointer<Double>
+  ) {
+    for i in 0..<count { values[i] = value(both[i], Int(targets[i])) }
+  }
+
+  @inline(__always) private func value(_ both: UInt32, _ target: Int) -> Double {
     let this = UInt64(facts.sourceCount[item])
     let other = UInt64(facts.targetCount[target])
-    if UInt64(both) &* UInt64(facts.contexts) <= this &* other { return nil }
+    if UInt64(both) &* UInt64(facts.contexts) <= this &* other { return -1 }
     let k12 = Int(this) &- Int(both)
     let k21 = Int(other) &- Int(both)
     let k22 = facts.contexts &- Int(this) &- k21

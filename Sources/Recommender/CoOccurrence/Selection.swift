@@ -38,14 +38,14 @@ struct Selection: ~Copyable {
   /// - Parameter longest: pairs of the longest row.
   init(k: Int, longest: Int) {
     self.k = k
-    scores = Vec(repeating: 0, count: longest)
-    places = Vec(repeating: 0, count: longest + 1)
-    maxima = Vec(repeating: 0, count: affinity_scores_groups(longest, k + 1))
-    values = Vec(repeating: 0, count: longest)
-    ranks = Vec(repeating: 0, count: longest)
-    targets = Vec(repeating: 0, count: longest)
-    counts = Vec(repeating: 0, count: longest)
-    order = Vec(repeating: 0, count: Selection.few)
+    scores = Vec(capacity: longest)
+    places = Vec(capacity: longest + 1)
+    maxima = Vec(capacity: affinity_scores_groups(longest, k + 1))
+    values = Vec(capacity: longest + 1)
+    ranks = Vec(capacity: longest + 1)
+    targets = Vec(capacity: longest + 1)
+    counts = Vec(capacity: longest + 1)
+    order = Vec(capacity: Selection.few)
   }
 
   /// Where a row's list goes.
@@ -68,12 +68,21 @@ struct Selection: ~Copyable {
     var count = 0
     for p in 0..<passed {
       let (target, both) = pair(Int(places.base[p]))
-      guard Int(target) != item, let value = scorer.exact(both, Int(target)) else { continue }
-      values.base[count] = value
-      ranks.base[count] = Int64(rankOf[Int(target)])
       targets.base[count] = target
       counts.base[count] = both
-      count &+= 1
+      count &+= Int(target) == item ? 0 : 1
+    }
+    scorer.exact(counts.base, targets.base, count, values.base)
+    // Exact values may refuse what quick scores let pass: close the gaps.
+    let all = count
+    count = 0
+    for p in 0..<all {
+      let target = targets.base[p]
+      values.base[count] = values.base[p]
+      targets.base[count] = target
+      counts.base[count] = counts.base[p]
+      ranks.base[count] = Int64(rankOf[Int(target)])
+      count &+= values.base[p] < 0 ? 0 : 1
     }
     return count <= Selection.few ? placeFew(count, list) : sortMany(count, list)
   }
@@ -95,8 +104,8 @@ struct Selection: ~Copyable {
     for i in 0..<count {
       members.append(
         Candidate(
-          value: values[i].bitPattern, rank: UInt32(truncatingIfNeeded: ranks[i]), id: targets[i],
-          both: counts[i]))
+          value: values.base[i].bitPattern, rank: UInt32(truncatingIfNeeded: ranks.base[i]),
+          id: targets.base[i], both: counts.base[i]))
     }
     if count > k {
       Selection.partition(members.base, count, k)

@@ -73,7 +73,7 @@ final class SquareCounts {
     labels = rows.labels
     // Room for items to come; a multiple of 32 cells keeps rows apart by whole cache lines.
     stride = (labels + labels / 32 + 16 + 31) / 32 * 32
-    isWide = mirror.columnCounts.buffer.contains { $0 > UInt32(UInt16.max) }
+    isWide = mirror.columnCounts.contains { $0 > UInt32(UInt16.max) }
     let size = stride * stride * (isWide ? 4 : 2)
     if allocated != size {
       affinity_release(cells)
@@ -240,7 +240,7 @@ final class SquareCounts {
 
   /// Whether every count fits its cell.
   private func fits(_ mirror: RowMirror) -> Bool {
-    isWide || !mirror.columnCounts.buffer.contains { $0 > UInt32(UInt16.max) }
+    isWide || !mirror.columnCounts.contains { $0 > UInt32(UInt16.max) }
   }
 }
 
@@ -261,7 +261,7 @@ private struct LabelledRows: ~Copyable {
   var adds: UInt64 = 0
 
   init(_ mirror: RowMirror) {
-    let counts = mirror.columnCounts.buffer
+    let counts = mirror.columnCounts
     labelOf = Vec(repeating: SquareCounts.none, count: mirror.itemLimit)
     idOf = Vec()
     var active: [UInt32] = []
@@ -289,8 +289,9 @@ private struct LabelledRows: ~Copyable {
     let labelOf = labelOf.base
     var at = 0
     let out = rows.base
-    for row in 0..<mirror.rowLimit where mirror.counts.base[row] > 1 {
-      let items = mirror.row(row)
+    let view = mirror.view
+    for row in 0..<view.limit where view.counts[row] > 1 {
+      let items = view.row(row)
       for item in items {
         let label = Int(labelOf[Int(item)])
         set.base[label >> 6] |= 1 &<< UInt64(label & 63)
