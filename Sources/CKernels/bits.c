@@ -78,10 +78,22 @@ INLINE void gather_body(const uint64_t *row, const uint32_t *positions, size_t c
 }
 
 INLINE size_t positions_body(const uint64_t *row, size_t words, uint32_t *positions) {
+  // Four places are written whatever the word holds: sparse words then cost no mispredicted branch.
   size_t n = 0;
-  for (size_t w = 0; w < words; w++)
-    for (uint64_t rest = row[w]; rest; rest &= rest - 1)
-      positions[n++] = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(rest));
+  for (size_t w = 0; w < words; w++) {
+    uint64_t rest = row[w];
+    uint32_t base = (uint32_t)(w * 64);
+    size_t bits = (size_t)__builtin_popcountll(rest);
+    for (size_t k = 0; k < 4; k++) {
+      positions[n + k] = base + (uint32_t)__builtin_ctzll(rest | (uint64_t)1 << 63);
+      rest &= rest - 1;
+    }
+    for (size_t k = 4; k < bits; k++) {
+      positions[n + k] = base + (uint32_t)__builtin_ctzll(rest);
+      rest &= rest - 1;
+    }
+    n += bits;
+  }
   return n;
 }
 
@@ -109,7 +121,7 @@ INLINE void transpose_body(const uint64_t *arena, const uint32_t *offsets, size_
         bits += (size_t)__builtin_popcountll(block[r]);
       }
       uint64_t *to = into + w * 64 * stride + group;
-      if (bits < 256) {
+      if (bits < 128) {
         for (size_t r = 0; r < rows; r++)
           for (uint64_t rest = block[r]; rest; rest &= rest - 1)
             to[(size_t)__builtin_ctzll(rest) * stride] |= (uint64_t)1 << r;

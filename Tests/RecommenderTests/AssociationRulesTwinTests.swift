@@ -32,7 +32,7 @@ import Testing
     for (count, items, dense, minimum) in [
       (0, 1, 0.5, 1), (1, 3, 0.9, 1), (7, 5, 0.6, 1), (40, 9, 0.5, 2), (90, 12, 0.7, 5),
       (300, 30, 0.3, 6), (700, 20, 0.8, 120), (900, 300, 0.02, 3), (1500, 400, 0.05, 12),
-      (2000, 60, 0.2, 30), (3000, 12, 0.9, 200),
+      (2000, 60, 0.2, 30), (3000, 12, 0.9, 200), (4000, 50, 0.12, 10),
     ] {
       let list = baskets(count, items: items, dense: dense, &random)
       for maxLength in [0, 1, 2, 3] {
@@ -349,6 +349,60 @@ import Testing
         let both = zip(row, mask).reduce(0) { $0 + ($1.0 & $1.1).nonzeroBitCount }
         #expect(Int(affinity_bits_count_both(row, mask, count)) == both)
       }
+    }
+  }
+
+  @Test func positionsAndTransposeEqualTwin() {
+    var random = SplitMix(seed: 8)
+    for density in [0, 0.01, 0.1, 0.9] {
+      for (rows, width) in [(1, 4), (64, 4), (70, 8), (300, 12)] {
+        let arena = words(rows * width, density: density, &random)
+        let offsets = (0..<rows).reversed().map { UInt32($0 * width) }
+        let stride = (rows + 255) / 256 * 4
+        var transposed = [UInt64](repeating: ~0, count: width * 64 * stride)
+        affinity_bits_transpose(arena, offsets, rows, width, &transposed, stride)
+        var expected = [UInt64](repeating: 0, count: width * 64 * stride)
+        for (r, offset) in offsets.enumerated() {
+          var set: [UInt32] = []
+          for t in 0..<width * 64
+          where arena[Int(offset) + t / 64] >> UInt64(t % 64) & 1 == 1 {
+            set.append(UInt32(t))
+            expected[t * stride + r / 64] |= 1 << UInt64(r % 64)
+          }
+          var positions = [UInt32](repeating: 0, count: width * 64 + 4)
+          let row = Array(arena[Int(offset)..<Int(offset) + width])
+          let found = affinity_bits_positions(row, width, &positions)
+          #expect(Array(positions.prefix(found)) == set)
+        }
+        #expect(transposed == expected)
+      }
+    }
+  }
+
+  @Test func deliveryAndCountersEqualTwin() {
+    var random = SplitMix(seed: 9)
+    for items in [1, 7, 8, 100] {
+      let list = (0..<500).map { _ in UInt32(random.below(items)) }
+      var places: [UInt32] = []
+      var expected = [UInt32](repeating: 0, count: items)
+      for _ in 0..<40 {
+        let start = random.below(500)
+        let end = start + random.below(500 - start + 1)
+        places += [UInt32(start), UInt32(end)]
+        for item in list[start..<end] { expected[Int(item)] += 1 }
+      }
+      var counters = [UInt32](repeating: 0, count: items)
+      affinity_deliver(list, places, 40, &counters)
+      #expect(counters == expected)
+      let from = items / 3
+      let minimum = max(1, expected.max().map { $0 * 9 / 10 } ?? 1)
+      var found = [UInt32](repeating: 0, count: items + 8)
+      var values = found
+      let n = affinity_take_counters(&counters, from, items, minimum, &found, &values)
+      let frequent = (from..<items).filter { expected[$0] >= minimum }
+      #expect(found.prefix(n).map(Int.init) == frequent)
+      #expect(Array(values.prefix(n)) == frequent.map { expected[$0] })
+      #expect(counters[from...].allSatisfy { $0 == 0 })
     }
   }
 

@@ -31,7 +31,8 @@ uint32_t affinity_bits_count_both(const uint64_t *a, const uint64_t *b, size_t w
 void affinity_bits_compress(const uint64_t *row, const uint64_t *mask, size_t words, uint64_t *into,
                             size_t into_words);
 
-/// The positions of the set bits of `row`, rising. Returns their number.
+/// The positions of the set bits of `row`, rising. Returns their number. Four places after the last
+/// are overwritten.
 size_t affinity_bits_positions(const uint64_t *row, size_t words, uint32_t *positions);
 
 /// The bit matrix of `count` rows of `words` words at word `offsets` of `arena`, transposed: bit i

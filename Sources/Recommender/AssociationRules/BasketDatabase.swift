@@ -32,8 +32,11 @@ struct BasketDatabase: ~Copyable {
   /// Occurrences of rank r stand at `occurrenceStarts[r]..<occurrenceStarts[r] + kept occurrences`.
   var occurrenceStarts = Vec<Int>()
   var occurrenceCounts = Vec<UInt32>()
-  /// bits with rows: basket numbers.
+  /// bits with rows: basket numbers; each item's Σ of its baskets' sizes; the baskets themselves.
   var occurrences = PageArray<UInt32>()
+  var basketItems = Vec<Int>()
+  var offsets = Vec<UInt32>()
+  var ranks = PageArray<UInt32>()
   /// lists: baskets by rank, end to end; per occurrence the first place after the item and the basket's end.
   var sorted = PageArray<UInt32>()
   var suffixes = PageArray<Suffix>()
@@ -114,8 +117,8 @@ struct BasketDatabase: ~Copyable {
 
     columnWords = (kept + 255) / 256 * 4
     let rowWidth = (limit + 255) / 256 * 4
-    // Cycles, fitted on Online Retail, T10I4D100K and mushroom.
-    var sums = 0.0
+    // Cycles, fitted on Online Retail, T10I4D100K, mushroom and simulated logs.
+    var sums = Double((columnWords * limit + rowWidth * kept) * 8) * 0.8
     var rowsPay = false
     let rowsFit = rowWidth * kept * 8 <= BasketDatabase.rowBytesLimit
     for r in 0..<limit {
@@ -129,7 +132,7 @@ struct BasketDatabase: ~Copyable {
         sums += both
       }
     }
-    let listCost = 1.8 * Double(pairs) + 12 * Double(entries)
+    let listCost = 2.5 * Double(pairs) + 12 * Double(entries)
     let bitsFit = columnWords * limit * 8 <= BasketDatabase.columnBytesLimit
     layout = wanted ?? (bitsFit && sums < listCost ? .bits : .lists)
 
@@ -145,7 +148,12 @@ struct BasketDatabase: ~Copyable {
       if rowsPay { layOutRows(keptOffsets, ranks, rowWidth) }
     }
     if layout == .lists || rowsPay { layOutOccurrences(keptOffsets, ranks) }
-    if layout == .lists { layOutSorted(keptOffsets, entries) }
+    if layout == .lists {
+      layOutSorted(keptOffsets, entries)
+    } else if rowsPay {
+      offsets = keptOffsets
+      self.ranks = ranks
+    }
   }
 
   /// Estimated cycles of summing the rows of `count` baskets over the columns from `from` on.
@@ -200,11 +208,16 @@ struct BasketDatabase: ~Copyable {
     let cursor = cursors.base
     let into = occurrences.base
     let rank = ranks.base
+    basketItems = Vec(repeating: 0, count: itemCount)
+    let sums = basketItems.base
     for b in 0..<kept {
-      for i in Int(offsets[b])..<Int(offsets[b + 1]) {
+      let start = Int(offsets[b])
+      let end = Int(offsets[b + 1])
+      for i in start..<end {
         let r = Int(rank[i])
         into[Int(cursor[r])] = UInt32(truncatingIfNeeded: b)
         cursor[r] &+= 1
+        sums[r] &+= end &- start
       }
     }
     occurrenceCounts = Vec(capacity: itemCount)

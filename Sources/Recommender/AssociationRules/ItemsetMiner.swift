@@ -179,9 +179,14 @@ struct ItemsetSearch: ~Copyable {
   /// The first item's partners.
   var partners: Vec<UInt32>
   var partnerCounts: Vec<UInt32>
-  /// lists: counter, then 1 + place among the partners, by rank. All zero between first items.
+  /// lists: counters by rank, all zero between first items.
   var tally: Vec<UInt32>
+  /// Projection: a word of bits per slot, and the slot of each rank. Partners have slots from
+  /// `spareSlots` on; the others share the spare ones, several so that their writes do not wait for
+  /// each other.
   var block: Vec<UInt64>
+  var slots: Vec<UInt32>
+  static let spareSlots = 32
 
   init(items: Int, minimum: Int, maxLength: Int, limit: Int) {
     self.minimum = UInt32(clamping: minimum)
@@ -191,7 +196,9 @@ struct ItemsetSearch: ~Copyable {
     partners = Vec(repeating: 0, count: items + 256)
     partnerCounts = Vec(repeating: 0, count: items + 256)
     tally = Vec(repeating: 0, count: items)
-    block = Vec(repeating: 0, count: items + 1)
+    block = Vec(repeating: 0, count: items + ItemsetSearch.spareSlots)
+    slots = Vec(repeating: 0, count: items)
+    for rank in 0..<items { slots[rank] = UInt32(rank % ItemsetSearch.spareSlots) }
   }
 
   mutating func mine(first: Int, of database: borrowing BasketDatabase) {
@@ -284,64 +291,104 @@ struct ItemsetSearch: ~Copyable {
     }
     switch database.layout {
     case .bits:
-      let width = database.columnWords
-      let mask = database.columns.base + first * width
-      let dense = database.rowWords == 0 || width * 2 < bits
-      for k in 0..<found {
-        let row = database.columns.base + Int(partners[k]) * width
-        let into = arena.base + k * words
-        if dense {
-          affinity_bits_compress(row, mask, width, into, words)
-        } else {
-          affinity_bits_gather(
-            row, database.occurrences.base + database.occurrenceStarts[first], bits, into, words)
-        }
-      }
+      projectBits(first: first, partners: found, bits: bits, words: words, of: database)
     case .lists:
       projectLists(first: first, partners: found, words: words, of: database)
     }
     return words
   }
 
+  private mutating func projectBits(
+    first: Int, partners found: Int, bits: Int, words: Int, of database: borrowing BasketDatabase
+  ) {
+    let width = database.columnWords
+    let mask = database.columns.base + first * width
+    // Cycles a partner: to pack its column by the first item's, or to pick its bits one by one.
+    let packing = Double(width) * 2.5
+    let picking = database.rowWords == 0 ? .infinity : Double(bits) * 2
+    if database.rowWords > 0 {
+      // Or to walk the first item's baskets.
+      let walking =
+        Double(database.basketItems[first]) * 2 + Double(bits) * 10 + Double(found * words) * 2
+      if walking < Double(found) * min(packing, picking) {
+        projectBaskets(first: first, partners: found, words: words, of: database)
+        return
+      }
+    }
+    for k in 0..<found {
+      let row = database.columns.base + Int(partners[k]) * width
+      let into = arena.base + k * words
+      if packing <= picking {
+        affinity_bits_compress(row, mask, width, into, words)
+      } else {
+        affinity_bits_gather(
+          row, database.occurrences.base + database.occurrenceStarts[first], bits, into, words)
+      }
+    }
+  }
+
+  private mutating func projectBaskets(
+    first: Int, partners found: Int, words: Int, of database: borrowing BasketDatabase
+  ) {
+    project(partners: found, words: words, count: Int(database.occurrenceCounts[first])) {
+      [
+        ranks = database.ranks.base, offsets = database.offsets.base,
+        baskets = database.occurrences.base + database.occurrenceStarts[first]
+      ] k in
+      let basket = Int(baskets[k])
+      return (ranks, Int(offsets[basket]), Int(offsets[basket &+ 1]))
+    }
+  }
+
   private mutating func projectLists(
     first: Int, partners found: Int, words: Int, of database: borrowing BasketDatabase
   ) {
-    let place = tally.base
+    project(partners: found, words: words, count: Int(database.occurrenceCounts[first])) {
+      [
+        sorted = database.sorted.base,
+        suffixes = database.suffixes.base + database.occurrenceStarts[first]
+      ] k in
+      (sorted, Int(suffixes[k].start), Int(suffixes[k].end))
+    }
+  }
+
+  /// The partners' vectors over `count` baskets; `itemsOf(k)` is where the k-th one's items stand.
+  @inline(__always)
+  private mutating func project(
+    partners found: Int, words: Int, count: Int,
+    _ itemsOf: (Int) -> (UnsafeMutablePointer<UInt32>, Int, Int)
+  ) {
+    let slot = slots.base
     let word = block.base
+    let mine = block.base + ItemsetSearch.spareSlots
     let into = arena.base
-    let sorted = database.sorted.base
-    for k in 0..<found { place[Int(partners[k])] = UInt32(k + 1) }
-    let start = database.occurrenceStarts[first]
-    let end = start + Int(database.occurrenceCounts[first])
-    // Slot 0 of the block takes the bits of items that are no partners.
+    for k in 0..<found { slot[Int(partners[k])] = UInt32(k + ItemsetSearch.spareSlots) }
     var at = 0
-    var o = start
-    while o < end {
-      let stop = min(o + 64, end)
+    var o = 0
+    while o < count {
+      let stop = min(o + 64, count)
       var bit: UInt64 = 1
       while o < stop {
-        let suffix = database.suffixes.base[o]
-        var i = Int(suffix.start)
-        let last = Int(suffix.end)
+        let (items, start, last) = itemsOf(o)
+        var i = start
         while i < last {
-          word[Int(place[Int(sorted[i])])] |= bit
+          word[Int(slot[Int(items[i])])] |= bit
           i &+= 1
         }
         bit = bit &<< 1
         o &+= 1
       }
       for k in 0..<found {
-        into[k &* words &+ at] = word[k &+ 1]
-        word[k &+ 1] = 0
+        into[k &* words &+ at] = mine[k]
+        mine[k] = 0
       }
       at &+= 1
     }
-    word[0] = 0
     while at < words {
       for k in 0..<found { into[k &* words &+ at] = 0 }
       at &+= 1
     }
-    for k in 0..<found { place[Int(partners[k])] = 0 }
+    for k in 0..<found { slot[Int(partners[k])] = partners[k] % UInt32(ItemsetSearch.spareSlots) }
   }
 
   // MARK: Search
@@ -425,7 +472,7 @@ struct ItemsetSearch: ~Copyable {
     _ words: inout Int, _ free: Int
   ) -> Int {
     let support = Int(candidateCounts[k])
-    reserveStep(positions: words * 64, columns: stride * 64)
+    reserveStep(positions: words * 64 + 4, columns: stride * 64)
     let row = arena.base + Int(candidateOffsets[k])
     let set = affinity_bits_positions(row, words, positions.base)
     let found = affinity_bits_column_sums(
@@ -465,7 +512,7 @@ struct ItemsetSearch: ~Copyable {
     _ k: Int, top: Int, _ words: inout Int, _ free: Int
   ) -> Int {
     let support = Int(candidateCounts[k])
-    reserveStep(positions: words * 64, columns: 0)
+    reserveStep(positions: words * 64 + 4, columns: 0)
     let set = affinity_bits_positions(
       arena.base + Int(candidateOffsets[k]), words, positions.base)
     let width = (support + 255) / 256 * 4
