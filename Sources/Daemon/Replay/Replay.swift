@@ -53,16 +53,28 @@ public final class Replay {
   private let started = DispatchTime.now().uptimeNanoseconds
   private var tickSeconds: [Double] = []
   private var pendingTick = false
+  private let recorded: [RecordedModel]
 
   public init(
     _ options: ReplayOptions, progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws {
     var configuration = options.engine
     configuration.recommendEnabled = configuration.recommendEnabled && options.writesRecommendations
+    var first = 0
+    if case .recorded(let path) = options.ticks {
+      recorded = try RecordedTicks.read(path, topic: options.eventsTopic)
+      guard let start = recorded.first else {
+        throw RecordedTicksError(description: "\(path): no models")
+      }
+      first = start.number - 1
+      configuration.recommend.linger = 0
+    } else {
+      recorded = []
+    }
     self.options = options
     self.progress = progress
     engine = Engine(configuration, topics: [options.eventsTopic])
-    worker = ModelWorker(configuration, threads: options.threads)
+    worker = ModelWorker(configuration, after: first, threads: options.threads)
     sink = try ReplaySink(
       directory: options.directory, isFinal: options.isFinal,
       skipsRecommendations: !options.writesRecommendations)
@@ -80,7 +92,9 @@ public final class Replay {
           topicOf: { name in name == topic ? 0 : UInt16.max }))
     }
     let total = cursors.reduce(0) { $0 + $1.totalBytes }
-    if cursors.count == 1 {
+    if !recorded.isEmpty {
+      try runRecorded(PartitionedLog(cursors))
+    } else if cursors.count == 1 {
       try runOne(cursors[0], total)
     } else {
       try runMerged(cursors, total)
@@ -179,32 +193,102 @@ public final class Replay {
   }
 
   private func takeOther(_ cursor: LogCursor, _ i: Int, _ position: LogPosition) throws {
-    switch cursor.batch[i] {
+    takeOther(
+      cursor.batch, i, position, key: cursor.key(i), value: { cursor.value(i) })
+  }
+
+  private func takeOther(
+    _ batch: EventBatch, _ i: Int, _ position: LogPosition, key: [UInt8]?,
+    value: () -> [UInt8]?
+  ) {
+    switch batch[i] {
     case .event: break
     case .unknownType:
       summary.unknownTypes += 1
       engine.skip(position)
     case .erasure:
-      if let key = cursor.key(i),
-        let fault = key.withUnsafeBytes({ cursor.batch.fault(inErasureKey: $0) })
-      {
-        try reject(cursor, i, position, fault)
+      if let key, let fault = key.withUnsafeBytes({ batch.fault(inErasureKey: $0) }) {
+        reject(key: key, value: value(), position, fault)
       } else {
         engine.countErasure(at: position)
       }
-    case .rejected(let rejection): try reject(cursor, i, position, rejection)
+    case .rejected(let rejection): reject(key: key, value: value(), position, rejection)
+    }
+  }
+
+  // MARK: recorded ticks
+
+  /// Up to each model's seal, then to its activation; then the rest.
+  private func runRecorded(_ log: PartitionedLog) throws {
+    let batch = EventBatch(limits: options.limits)
+    var done = 0
+    func apply(below vector: [Int32: Int64]?) throws {
+      try log.take(below: vector) { position, key, value in
+        done += 1
+        if done % 4096 == 0 {
+          progress(done, log.count)
+          try between()
+        }
+        takeRecorded(batch, position, key, value)
+      }
+    }
+    for model in recorded {
+      try apply(below: model.offsets)
+      engine.flush(into: &outputs)
+      try sink.drain(&outputs)
+      worker.build(engine.seal(tick: model.tick))
+      try apply(below: model.activation)
+      worker.wait()
+      while let finished = worker.take() { try activate(finished, at: engine.positions) }
+    }
+    try apply(below: nil)
+    progress(1, 1)
+  }
+
+  private func takeRecorded(
+    _ batch: EventBatch, _ position: LogPosition, _ key: [UInt8]?, _ value: [UInt8]?
+  ) {
+    summary.events &+= 1
+    batch.reset()
+    if let value {
+      value.withUnsafeBytes {
+        batch.append(
+          value: $0.baseAddress == nil
+            ? UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: 1), count: 0) : $0)
+      }
+    } else {
+      batch.append(value: UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+    guard let event = batch.event(at: 0) else {
+      takeOther(batch, 0, position, key: key, value: { value })
+      return
+    }
+    let tolerance = options.engine.futureTolerance
+    if event.isFuture(recordTimestamp: position.timestamp, tolerance: tolerance) {
+      reject(
+        key: key, value: value, position,
+        Rejection.future(event, recordTimestamp: position.timestamp, tolerance: tolerance))
+      return
+    }
+    if engine.apply(event, at: position, clock: 0, into: &outputs) == .applied {
+      summary.applied &+= 1
     }
   }
 
   private func reject(
     _ cursor: LogCursor, _ i: Int, _ position: LogPosition, _ rejection: Rejection
   ) throws {
+    reject(key: cursor.key(i), value: cursor.value(i), position, rejection)
+  }
+
+  private func reject(
+    key: [UInt8]?, value: [UInt8]?, _ position: LogPosition, _ rejection: Rejection
+  ) {
     rejects[Int(rejection.reason.rawValue)] += 1
     engine.skip(position)
     let letter = DeadLetter(
       topic: options.eventsTopic, partition: position.partition, offset: position.offset,
-      timestamp: position.timestamp, key: cursor.key(i), value: cursor.value(i),
-      rejection: rejection)
+      timestamp: position.timestamp, key: key, value: value, rejection: rejection)
     let start = outputs.writer.count
     letter.append(to: &outputs.writer)
     outputs.finish(.deadLetters, start: start, keyEnd: start)
@@ -238,8 +322,9 @@ public final class Replay {
     pendingTick = false
   }
 
-  private func activate(_ finished: ModelWorker.Finished) throws {
-    engine.activate(finished.built, at: finished.built.seal.positions, into: &outputs)
+  private func activate(_ finished: ModelWorker.Finished, at positions: [[Int64]]? = nil) throws {
+    engine.activate(
+      finished.built, at: positions ?? finished.built.seal.positions, into: &outputs)
     try sink.drain(&outputs)
     try sink.write(all: finished.built.outputs)
     while engine.renew(limit: 1024, into: &outputs) > 0 { try sink.drain(&outputs) }

@@ -5,6 +5,8 @@ public enum ReplayTicks: Sendable, Equatable {
   case every(Int64)
   /// Once, after the last event.
   case end
+  /// As the records of this file say (models.jsonl, or a dump of the models topic).
+  case recorded(String)
 
   /// The tick that an event at `time` crosses, coming after stream time `before`: the last multiple
   /// at or before it, once however many are crossed; nil where none is.

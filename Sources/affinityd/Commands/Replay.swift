@@ -16,7 +16,7 @@ struct ReplayCommand: ParsableCommand {
   @Argument(help: "Logs.") var files: [String]
   @Option(help: "Folder for recommendations.jsonl, neighbours.jsonl, rules.jsonl, popular.jsonl, models.jsonl, dead-letters.jsonl and metrics.jsonl.")
   var out: String
-  @Option(help: "When models are made: a duration of event time, or `end` (one, after the last event).")
+  @Option(help: "When models are made: a duration of event time, `end` (one, after the last event), or `recorded:FILE` (as the records of the models topic in FILE say).")
   var ticks: TicksArgument = TicksArgument(ticks: .every(86_400_000))
   @Flag(help: "Only the last state of each key, sorted by key, nulls left out.") var final = false
   @Flag(inversion: .prefixedNo, help: "Make recommendation lists.") var recommendations = true
@@ -51,6 +51,9 @@ struct ReplayCommand: ParsableCommand {
     } catch let error as CatalogueFileError {
       bar.clear()
       throw CommandFailure.failed("\(error)")
+    } catch let error as RecordedTicksError {
+      bar.clear()
+      throw CommandFailure.failed("\(error)")
     }
   }
 }
@@ -65,6 +68,10 @@ struct TicksArgument: ExpressibleByArgument {
       ticks = .end
       return
     }
+    if argument.hasPrefix("recorded:"), argument.count > 9 {
+      ticks = .recorded(String(argument.dropFirst(9)))
+      return
+    }
     guard let duration = DurationArgument(argument: argument), duration.milliseconds > 0 else {
       return nil
     }
@@ -73,6 +80,7 @@ struct TicksArgument: ExpressibleByArgument {
   var defaultValueDescription: String {
     switch ticks {
     case .end: "end"
+    case .recorded(let path): "recorded:\(path)"
     case .every(let ms): DurationArgument(milliseconds: ms).defaultValueDescription
     }
   }
