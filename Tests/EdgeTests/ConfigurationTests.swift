@@ -134,7 +134,9 @@ import Testing
     for c in [
       try Self.load("kafka: {sasl.password_file: \(path)}"),
       try Self.load("", environment: ["AFFINITY_KAFKA__SASL_PASSWORD": "hunter2"]),
+      try Self.load("", environment: ["AFFINITY_KAFKA__SASL__PASSWORD": "hunter2"]),
       try Self.load("", environment: ["AFFINITY_KAFKA__SASL_PASSWORD_FILE": path]),
+      try Self.load("", environment: ["AFFINITY_KAFKA__SASL__PASSWORD_FILE": path]),
       // The environment goes over the file's file.
       try Self.load(
         "kafka: {sasl.password_file: /dev/null/none}".replacingOccurrences(

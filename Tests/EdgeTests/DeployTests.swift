@@ -46,7 +46,9 @@ import Testing
       return
     }
     let begin = try #require(readme.range(of: "<!-- keys -->\n"), "README.md lacks <!-- keys -->")
-    let end = try #require(readme.range(of: "\n<!-- /keys -->"), "README.md lacks <!-- /keys -->")
+    let end = try #require(
+      readme.range(of: "\n<!-- /keys -->", range: begin.upperBound..<readme.endIndex),
+      "README.md's table is empty: make readme")
     #expect(
       String(readme[begin.upperBound..<end.lowerBound]) == Configuration.markdownTable,
       "make readme writes it anew")

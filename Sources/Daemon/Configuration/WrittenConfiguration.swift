@@ -5,7 +5,7 @@
 //   out (`rules.window: 30d`).
 // - A variable AFFINITY_RULES__MIN_SUPPORT is the key rules.min_support: without the prefix, in lower
 //   case, two underscores a dot. Behind AFFINITY_KAFKA__ a single underscore is a dot, too:
-//   AFFINITY_KAFKA__BOOTSTRAP_SERVERS.
+//   AFFINITY_KAFKA__BOOTSTRAP_SERVERS, for librdkafka's names have no underscores.
 // - A flag is `--rules.min_support 0.01` or `--set rules.min_support=0.01`.
 import Kafka
 import Yams
@@ -137,7 +137,7 @@ enum WrittenConfiguration {
     let rest = String(name.dropFirst("AFFINITY_".count)).lowercased()
     let kafka = "kafka__"
     if rest.hasPrefix(kafka) {
-      let dotted = dots(String(rest.dropFirst(kafka.count)), every: "_")
+      let dotted = dots(dots(String(rest.dropFirst(kafka.count)), every: "__"), every: "_")
       // A secret's file is named by its last underscore: sasl.password_file.
       if dotted.hasSuffix(".file"), Settings.isSecret(String(dotted.dropLast(5))) {
         return "kafka.\(dotted.dropLast(5))_file"
