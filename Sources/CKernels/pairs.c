@@ -349,11 +349,24 @@ static void transpose_32(const uint32_t *from, uint32_t *to, size_t stride) {
     }                                                                                               \
     return sum;                                                                                     \
   }                                                                                                 \
-  static void count_##NAME(const uint16_t *rows, const uint32_t *places, size_t count, CELL *row) { \
+  static void count_##NAME(const uint16_t *rows, const uint32_t *places, size_t count, CELL *row,  \
+                           uint64_t end) {                                                          \
     for (size_t k = 0; k < count; k++) {                                                            \
-      if (k + AHEAD < count) __builtin_prefetch(rows + places[k + AHEAD]);                          \
-      for (const uint16_t *q = rows + places[k] + 1; *q != 0xffff; q++) row[*q]++;                  \
+      if (k + AHEAD < count) {                                                                      \
+        const uint16_t *next = rows + places[k + AHEAD];                                            \
+        for (size_t line = 0; line < 4; line++) __builtin_prefetch(next + 32 * line);               \
+      }                                                                                             \
+      for (const uint16_t *q = rows + places[k] + 1;; q += 4) {                                     \
+        uint64_t four;                                                                              \
+        memcpy(&four, q, 8);                                                                        \
+        row[four & 0xffff]++;                                                                       \
+        row[four >> 16 & 0xffff]++;                                                                 \
+        row[four >> 32 & 0xffff]++;                                                                 \
+        row[four >> 48]++;                                                                          \
+        if (four >> 48 >= end) break;                                                               \
+      }                                                                                             \
     }                                                                                               \
+    row[end] = 0;                                                                                   \
   }                                                                                                 \
   static void mirror_##NAME(CELL *cells, size_t stride, size_t from, size_t to) {                   \
     /* Tiles of 32 x 32, so that a cache line is written while it is at hand. */                    \
@@ -395,12 +408,12 @@ static void transpose_32(const uint32_t *from, uint32_t *to, size_t stride) {
 SQUARE(uint16_t, 16)
 SQUARE(uint32_t, 32)
 
-void affinity_square_count(const uint16_t *rows, const uint32_t *places, size_t count, void *row,
-                           int wide) {
+void affinity_square_count(const uint16_t *rows, const uint32_t *places, size_t count, uint16_t end,
+                           void *row, int wide) {
   if (wide)
-    count_32(rows, places, count, row);
+    count_32(rows, places, count, row, end);
   else
-    count_16(rows, places, count, row);
+    count_16(rows, places, count, row, end);
 }
 
 void affinity_square_bits(const uint64_t *bits, size_t words, size_t count, size_t from, size_t to,

@@ -168,7 +168,7 @@ import Testing
           twin[Int(b)][Int(a)] += 1
         }
       }
-      rows += row + [0xffff]
+      rows += row + [UInt16](repeating: UInt16(labels), count: 4)
     }
     cells.withUnsafeMutableBytes { raw in
       let base = raw.baseAddress!
@@ -176,7 +176,8 @@ import Testing
         bits, words, labels - first, 0, labels - first, first, base, stride, wide)
       for label in 0..<first {
         affinity_square_count(
-          rows, places[label], places[label].count, base + label * stride * width, wide)
+          rows, places[label], places[label].count, UInt16(labels),
+          base + label * stride * width, wide)
       }
       affinity_square_mirror(base, stride, 0, 32, wide)
       affinity_square_mirror(base, stride, 32, 64, wide)

@@ -72,11 +72,12 @@ void affinity_release(void *memory);
 size_t affinity_counts_met(const uint32_t *counts, size_t count);
 
 // A square matrix of counts over labels 0..<n: row-major cells of 16 bits, or of 32 where `wide`.
-// `rows` are 16-bit labels, ascending within a row, each row ended by 0xffff.
+// `rows` are 16-bit labels, ascending within a row, each row ended by four times `end`, the label of a
+// column that is not used.
 
 /// Adds one to row cells of the labels that stand after each place, up to the row's end.
-void affinity_square_count(const uint16_t *rows, const uint32_t *places, size_t count, void *row,
-                           int wide);
+void affinity_square_count(const uint16_t *rows, const uint32_t *places, size_t count, uint16_t end,
+                           void *row, int wide);
 /// For labels a in from..<to and b in a + 1..<count of a block of bit vectors (`words` each, a multiple
 /// of 4): writes |a AND b| to cell (first + a, first + b).
 void affinity_square_bits(const uint64_t *bits, size_t words, size_t count, size_t from, size_t to,

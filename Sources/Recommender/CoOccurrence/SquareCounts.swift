@@ -96,7 +96,7 @@ final class SquareCounts {
         let from = Int(rows.starts[label])
         affinity_square_count(
           UnsafePointer(rows.rows.base), UnsafePointer(rows.places.base) + from,
-          Int(rows.starts[label + 1]) - from, cells + label * stride * width, wide)
+          Int(rows.starts[label + 1]) - from, rows.end, cells + label * stride * width, wide)
       }
       for a in Swift.stride(from: part * 8, to: rows.head, by: parts * 8) {
         let end = min(a + 8, rows.head)
@@ -248,6 +248,8 @@ final class SquareCounts {
 /// bit vectors of the most popular.
 private struct LabelledRows: ~Copyable {
   let labels: Int
+  /// Four of it end a row: a label above all, whose column stays empty.
+  var end: UInt16 { UInt16(labels) }
   var labelOf: Vec<UInt32>
   var idOf: Vec<UInt32>
   var rows: Vec<UInt16>
@@ -274,7 +276,7 @@ private struct LabelledRows: ~Copyable {
       idOf.append(item)
     }
     labels = active.count
-    rows = Vec(capacity: mirror.entries + mirror.activeRows)
+    rows = Vec(capacity: mirror.entries + 4 * mirror.activeRows)
     starts = Vec(repeating: 0, count: labels + 1)
     places = Vec(capacity: mirror.entries)
     relabel(mirror)
@@ -306,8 +308,10 @@ private struct LabelledRows: ~Copyable {
           bits &= bits &- 1
         }
       }
-      out[at] = 0xffff
-      at &+= 1
+      for _ in 0..<4 {
+        out[at] = end
+        at &+= 1
+      }
     }
     rows.count = at
   }
@@ -324,7 +328,7 @@ private struct LabelledRows: ~Copyable {
     var at = 0
     while at < rows.count {
       rowCount += 1
-      while rows.base[at] != 0xffff {
+      while rows.base[at] != end {
         lengths.base[Int(stepOf.base[Int(rows.base[at])])] &+= 1
         at &+= 1
       }
@@ -334,7 +338,7 @@ private struct LabelledRows: ~Copyable {
         lengths.base[step] = 0
         sums.base[step] &+= behind &* (behind &- (behind > 0 ? 1 : 0)) / 2
       }
-      at &+= 1
+      at &+= 4
     }
     words = (rowCount + 255) / 256 * 4
     let all = sums[0]
@@ -360,8 +364,8 @@ private struct LabelledRows: ~Copyable {
     bits = Vec(repeating: 0, count: head * words)
     let rows = rows.base
     let starts = starts.base
-    let end = self.rows.count
-    for at in 0..<end where rows[at] != 0xffff && Int(rows[at]) < first {
+    let last = self.rows.count
+    for at in 0..<last where Int(rows[at]) < first {
       starts[Int(rows[at])] &+= 1
     }
     var sum: UInt32 = 0
@@ -373,16 +377,19 @@ private struct LabelledRows: ~Copyable {
     if Int(sum) > places.capacity { places.grow(to: Int(sum)) }
     places.count = Int(sum)
     var row = 0
-    for at in 0..<end {
+    var at = 0
+    while at < last {
       let label = Int(rows[at])
-      if label == 0xffff {
+      if label == labels {
         row &+= 1
+        at &+= 3
       } else if label < first {
         places.base[Int(starts[label])] = UInt32(truncatingIfNeeded: at)
         starts[label] &+= 1
       } else {
         bits.base[(label &- first) &* words &+ row >> 6] |= 1 &<< UInt64(row & 63)
       }
+      at &+= 1
     }
     var label = labels
     while label > 0 {
