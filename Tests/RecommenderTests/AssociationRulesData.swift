@@ -152,7 +152,7 @@ func dictionary(_ itemsets: borrowing Itemsets) -> [[UInt32]: Int] {
 }
 
 /// By plain recursion over lists of baskets.
-func plainItemsets(_ list: BasketList, minimum: Int, maxLength: Int = 0) -> [[UInt32]: Int] {
+func plainItemsets(_ list: BasketList, minimum: Int) -> [[UInt32]: Int] {
   var occurrences: [UInt32: [Int]] = [:]
   for b in 0..<list.count {
     for item in list.items[list.offsets[b]..<list.offsets[b + 1]] {
@@ -162,7 +162,6 @@ func plainItemsets(_ list: BasketList, minimum: Int, maxLength: Int = 0) -> [[UI
   let items = occurrences.keys.sorted()
   var found: [[UInt32]: Int] = [:]
   func extend(_ prefix: [UInt32], _ baskets: [Int], _ from: Int) {
-    if maxLength > 0 && prefix.count == maxLength { return }
     let inside = Set(baskets)
     for k in from..<items.count {
       let both = occurrences[items[k], default: []].filter { inside.contains($0) }
