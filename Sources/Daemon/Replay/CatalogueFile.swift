@@ -2,7 +2,6 @@
 // A line {"item":…,"deleted":true} is a null value.
 import Engine
 import Events
-import Foundation
 import Sparse
 
 public struct CatalogueFileError: Error, CustomStringConvertible {
@@ -24,14 +23,11 @@ public enum CatalogueFile {
       start += length + 1
       number += 1
       if line.isEmpty { continue }
-      guard
-        let object = (try? JSONSerialization.jsonObject(with: Data(line))) as? [String: Any],
-        let item = object["item"] as? String, !item.isEmpty
-      else {
+      guard let object = try? JSON(line), let item = object["item"]?.string, !item.isEmpty else {
         throw CatalogueFileError(
           description: "\(path):\(number): not a JSON object with an `item`; see schemas/catalogue.schema.json")
       }
-      try body([UInt8](item.utf8), object["deleted"] as? Bool == true ? nil : line)
+      try body([UInt8](item.utf8), object["deleted"] == .bool(true) ? nil : line)
     }
   }
 }

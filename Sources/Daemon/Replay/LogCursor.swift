@@ -4,7 +4,6 @@
 // The next chunk is decoded on another thread while the caller applies this one.
 import Dispatch
 import Events
-import Foundation
 import Sparse
 
 final class LogCursor {
@@ -132,12 +131,11 @@ final class LogCursor {
 
   private static func looksLikeDump(_ bytes: UnsafeRawBufferPointer) -> Bool {
     let end = bytes.firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-    guard end > 0,
-      let object = try? JSONSerialization.jsonObject(
-        with: Data(UnsafeRawBufferPointer(rebasing: bytes[..<end]))) as? [String: Any]
-    else { return false }
-    return object["topic"] is String && object["partition"] is NSNumber
-      && object["offset"] is NSNumber && object.keys.contains("payload") && object["type"] == nil
+    guard end > 0, let record = try? JSON(UnsafeRawBufferPointer(rebasing: bytes[..<end])) else {
+      return false
+    }
+    return record["topic"]?.string != nil && record["partition"]?.number != nil
+      && record["offset"]?.number != nil && record["payload"] != nil && record["type"] == nil
   }
 
   private func fillDump(_ chunk: Chunk, _ bytes: UnsafeRawBufferPointer) -> Int {
@@ -157,10 +155,9 @@ final class LogCursor {
 
   private func appendDumped(_ line: UnsafeRawBufferPointer, to chunk: Chunk) {
     if line.count == 0 { return }
-    let object = (try? JSONSerialization.jsonObject(with: Data(line))) as? [String: Any]
-    guard let object, let topic = object["topic"] as? String,
-      let partition = (object["partition"] as? NSNumber)?.int32Value,
-      let offset = (object["offset"] as? NSNumber)?.int64Value
+    guard let record = try? JSON(line), let topic = record["topic"]?.string,
+      let partition = integer(record["partition"]).flatMap({ Int32(exactly: $0) }),
+      let offset = integer(record["offset"])
     else {
       // Not a record: its bytes are decoded as an event would be, and rejected.
       chunk.batch.append(value: line)
@@ -169,24 +166,20 @@ final class LogCursor {
       chunk.values.append([UInt8](line))
       return
     }
-    let timestamp = (object["ts"] as? NSNumber)?.int64Value ?? -1
     chunk.positions.append(
       LogPosition(
-        topic: topicOf(topic), partition: partition, offset: offset, timestamp: timestamp))
-    chunk.keys.append((object["key"] as? String).map { [UInt8]($0.utf8) })
+        topic: topicOf(topic), partition: partition, offset: offset,
+        timestamp: integer(record["ts"]) ?? -1))
+    chunk.keys.append(record["key"]?.string.map { [UInt8]($0.utf8) })
     var contentType: [UInt8] = []
-    if let headers = object["headers"] as? [Any] {
-      var i = 0
-      while i + 1 < headers.count {
-        if let name = headers[i] as? String, name.lowercased() == "content-type",
-          let value = headers[i + 1] as? String
-        {
-          contentType = [UInt8](value.utf8)
-        }
-        i += 2
+    // kcat prints headers as name, value, name, value, …
+    if let headers = record["headers"]?.array {
+      for i in stride(from: 0, to: headers.count - 1, by: 2)
+      where headers[i].string?.lowercased() == "content-type" {
+        contentType = [UInt8]((headers[i + 1].string ?? "").utf8)
       }
     }
-    let payload = (object["payload"] as? String).map { [UInt8]($0.utf8) }
+    let payload = record["payload"]?.string.map { [UInt8]($0.utf8) }
     chunk.values.append(payload)
     contentType.withUnsafeBytes { type in
       if let payload {
@@ -201,6 +194,11 @@ final class LogCursor {
         chunk.batch.append(value: UnsafeRawBufferPointer(start: nil, count: 0))
       }
     }
+  }
+
+  private func integer(_ json: JSON?) -> Int64? {
+    guard case .number(_, let text) = json else { return nil }
+    return Int64(text)
   }
 
   deinit { if isLoading { ready.wait() } }
