@@ -1,7 +1,8 @@
 // Who is listening: users and strangers with a recent cause, the list each was last sent, and the
 // causes that wait out their linger.
 //
-// A listener is known by its output key, the user or `~` + session. A pending cause keeps its place in
+// A listener is known by its output key, the user or `~` + session; a user whose key begins like a
+// stranger's (or like this) has an escape in front, so that no two listeners share a name. A pending cause keeps its place in
 // the queue when a later cause of the same listener overtakes it, so no list waits longer than one
 // linger. Bounded by the users active within `recommend.refresh` plus those that wait.
 import Sparse
@@ -35,6 +36,8 @@ struct Listener: BitwiseCopyable {
 }
 
 struct Audience: ~Copyable {
+  /// Stands before a user's key that begins with `~` or with itself.
+  static let escape: UInt8 = 0
   var keys: Interner
   var listeners: Vec<Listener>
   /// Pending listeners in order of their first cause, with the clock time at which they are due.

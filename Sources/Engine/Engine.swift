@@ -217,7 +217,14 @@ public struct Engine: ~Copyable {
 
   private mutating func listenerID(_ event: EventView, isCause: Bool) -> UInt32? {
     if event.user.count > 0 {
-      return isCause ? audience.intern(event.user) : audience.find(event.user)
+      let first = event.user[0]
+      if first != UInt8(ascii: "~") && first != Audience.escape {
+        return isCause ? audience.intern(event.user) : audience.find(event.user)
+      }
+      keyScratch.removeAll()
+      keyScratch.append(byte: Audience.escape)
+      keyScratch.append(bytes: event.user)
+      return isCause ? audience.intern(keyScratch.bytes) : audience.find(keyScratch.bytes)
     }
     if event.session.count == 0 { return nil }
     keyScratch.removeAll()
@@ -317,7 +324,7 @@ public struct Engine: ~Copyable {
     entry.pointee.isPending = false
     guard let model else { return }
     let hash = ranker.writeList(
-      listener: entry.pointee, key: audience.keys.key(id), cause: entry.pointee.cause,
+      listener: entry.pointee, name: audience.keys.key(id), cause: entry.pointee.cause,
       topics: topics, model: model, interactions: interactions, unlessHash: nil, into: &outputs)
     entry.pointee.lastList = hash
     listsMade &+= 1
@@ -330,7 +337,7 @@ public struct Engine: ~Copyable {
     var cause = Cause()
     cause.time = model.tick
     let hash = ranker.writeList(
-      listener: entry.pointee, key: audience.keys.key(id), cause: cause, topics: topics,
+      listener: entry.pointee, name: audience.keys.key(id), cause: cause, topics: topics,
       model: model, interactions: interactions, unlessHash: entry.pointee.lastList, into: &outputs)
     if hash != entry.pointee.lastList { listsMade &+= 1 }
     entry.pointee.lastList = hash

@@ -110,14 +110,17 @@ struct Ranker: ~Copyable {
   }
 
   /// Writes the listener's message unless its hash equals `unlessHash`.
-  /// - Returns: the hash of the lists (0: no item, and nothing written unless one was sent before).
+  /// - Parameter name: the listener's, see `Audience.escape`.
+  /// - Returns: the hash of the lists (0: no item, nothing sent before, and nothing to renew).
   mutating func writeList(
-    listener: Listener, key: UnsafeRawBufferPointer, cause: Cause, topics: [String], model: Model,
+    listener: Listener, name: UnsafeRawBufferPointer, cause: Cause, topics: [String], model: Model,
     interactions: borrowing Interactions, unlessHash: UInt64?, into outputs: inout Outputs
   ) -> UInt64 {
     var scene = Scene(
-      isUser: key.first != UInt8(ascii: "~"), userRow: nil, sessionRow: nil, orderRow: nil,
+      isUser: name.first != UInt8(ascii: "~"), userRow: nil, sessionRow: nil, orderRow: nil,
       time: cause.time, basket: Vec())
+    let key =
+      name.first == Audience.escape ? UnsafeRawBufferPointer(rebasing: name.dropFirst()) : name
     if scene.isUser { scene.userRow = interactions.users.find(key) }
     if listener.hasSession { scene.sessionRow = interactions.sessionRow(listener.session) }
     if cause.hasOrder && !cause.isModel { scene.orderRow = interactions.orderRow(cause.order) }
@@ -128,7 +131,8 @@ struct Ranker: ~Copyable {
     let touchedCount = addUp()
     let chosen = choose(touchedCount, interactions: interactions)
     clear(touchedCount)
-    if chosen.isEmpty && listener.lastList == 0 { return 0 }
+    // Whether a cause has a message may not depend on what was sent before: an empty list is one too.
+    if chosen.isEmpty && listener.lastList == 0 && cause.isModel { return 0 }
     let hash = Ranker.hash(chosen, interactions: interactions)
     if let unlessHash, unlessHash == hash { return hash }
 

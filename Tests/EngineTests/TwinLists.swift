@@ -129,11 +129,15 @@ extension Twin {
       }
     }
     for item in excluded(scene) { found[item] = nil }
-    return found
+    // What rounds to nothing recommends nothing.
+    return found.filter { $0.value.contains { $0.contribution > 0 } }
   }
 
-  /// What is wrong with a message's list, in words.
-  func check(list: [PlainJSON], scene: TwinScene, model: TwinModel) -> [String] {
+  /// What is wrong with a message's list, in words. Without `evidence` only items and scores are looked
+  /// at: reasons may be those of an earlier model.
+  func check(
+    list: [PlainJSON], scene: TwinScene, model: TwinModel, evidence: Bool = true
+  ) -> [String] {
     var faults: [String] = []
     let candidates = candidates(scene, model)
     let sums = candidates.mapValues { $0.reduce(0) { $0 + $1.contribution } }
@@ -153,6 +157,11 @@ extension Twin {
       last = (score, item)
       guard let all = candidates[item] else {
         faults.append("\(item) is no candidate")
+        continue
+      }
+      if !evidence {
+        let sum = sums[item] ?? 0
+        if abs(score - sum) > 1e-12 * sum { faults.append("\(item): score \(score), not \(sum)") }
         continue
       }
       // The score, from the message alone.

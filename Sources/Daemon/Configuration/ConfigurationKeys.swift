@@ -120,7 +120,7 @@ struct ConfigurationKey: Sendable {
       "popularity.trend_minimum", .integer(\.engine.popularity.trendMinimum, 1...1_000_000), "5",
       "live entries an item needs to be trending"),
     key("recommend.enabled", .flag(\.engine.recommendEnabled), "true", "publish lists at all"),
-    key("recommend.top", .integer(\.engine.recommend.top, 1...1000), "20", "items in a list"),
+    key("recommend.top", .integer(\.engine.recommend.top, 1...200), "20", "items in a list"),
     key(
       "recommend.on", .behaviours(\.engine.recommend.on), "[view, cart, purchase, like]",
       "events after which a user gets a new list"),

@@ -467,8 +467,28 @@ public struct Interactions: ~Copyable {
         for item in stores[m].slots(of: UInt32(row)).items { refs[Int(item)] += 1 }
       }
     }
-    for i in 0..<refs.count where items.isLive(UInt32(i)) {
-      precondition(itemRefs[i] >= refs[i], "an item's references")
+    for i in 0..<refs.count {
+      precondition(items.isLive(UInt32(i)) || refs[i] == 0, "a slot of an item without a key")
+      if items.isLive(UInt32(i)) { precondition(itemRefs[i] >= refs[i], "an item's references") }
+    }
+    for context in ContextKind.allCases {
+      let (limit, live) =
+        switch context {
+        case .user: (userRefs.count, users.liveCount)
+        case .session: (sessionRefs.count, sessions.liveCount)
+        case .order: (orderRefs.count, orders.liveCount)
+        }
+      var held = 0
+      for row in 0..<limit {
+        var count = 0
+        for m in 0..<matrices.count where matrices[m].context == context {
+          if !stores[m].isEmpty(UInt32(row)) { count += 1 }
+        }
+        precondition(Int(rowReferences(context, UInt32(row))) == count, "a row's references")
+        if count > 0 { held += 1 }
+      }
+      let waiting = orphans.filter { $0.context == context && rowReferences(context, $0.row) == 0 }
+      precondition(live == held + waiting.count, "a dictionary's rows")
     }
   }
 }
