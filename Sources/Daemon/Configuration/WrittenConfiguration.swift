@@ -5,7 +5,7 @@
 //   out (`rules.window: 30d`).
 // - A variable AFFINITY_RULES__MIN_SUPPORT is the key rules.min_support: without the prefix, in lower
 //   case, two underscores a dot. Behind AFFINITY_KAFKA__ a single underscore is a dot, too:
-//   AFFINITY_KAFKA__BOOTSTRAP_SERVERS, for librdkafka's names have no underscores.
+//   AFFINITY_KAFKA__BOOTSTRAP_SERVERS, for librdkafka's names have none (but log_level).
 // - A flag is `--rules.min_support 0.01` or `--set rules.min_support=0.01`.
 import Kafka
 import Yams
