@@ -115,21 +115,6 @@ LEVELS void affinity_scores_linear_dense(const uint32_t *restrict counts, size_t
   }
 }
 
-void *affinity_allocate(size_t size) {
-  size_t page = (size_t)1 << 21;
-  void *memory = NULL;
-  if (size < 2 * page) {
-    memory = malloc(size > 0 ? size : 1);
-    if (memory == NULL) abort();
-    return memory;
-  }
-  if (posix_memalign(&memory, page, (size + page - 1) / page * page) != 0) abort();
-#ifdef MADV_HUGEPAGE
-  madvise(memory, size, MADV_HUGEPAGE);
-#endif
-  return memory;
-}
-
 void affinity_advise(void *memory, size_t size) {
 #ifdef MADV_HUGEPAGE
   size_t page = (size_t)1 << 21;
@@ -138,6 +123,13 @@ void affinity_advise(void *memory, size_t size) {
   uintptr_t end = ((uintptr_t)memory + size) / page * page;
   if (start < end) madvise((void *)start, end - start, MADV_HUGEPAGE);
 #endif
+}
+
+void *affinity_allocate(size_t size) {
+  void *memory = calloc(size > 0 ? size : 1, 1);
+  if (memory == NULL) abort();
+  affinity_advise(memory, size);
+  return memory;
 }
 
 void affinity_release(void *memory) { free(memory); }
@@ -371,7 +363,12 @@ static void transpose_32(const uint32_t *from, uint32_t *to, size_t stride) {
   static void mirror_##NAME(CELL *cells, size_t stride, size_t from, size_t to) {                   \
     /* Tiles of 32 x 32, so that a cache line is written while it is at hand. */                    \
     for (size_t tile = from; tile < to; tile += 32)                                                 \
-      for (size_t side = 0; side <= tile; side += 32)                                               \
+      for (size_t side = 0; side <= tile; side += 32) {                                             \
+        if (side < tile)                                                                            \
+          for (size_t r = 0; r < 32; r++) {                                                         \
+            __builtin_prefetch(cells + (side + 32 + r) * stride + tile);                            \
+            __builtin_prefetch(cells + (tile + r) * stride + side + 32, 1);                         \
+          }                                                                                         \
         for (size_t top = tile; top < tile + 32 && top < to; top += 8)                              \
           for (size_t left = side; left < side + 32 && left <= top; left += 8) {                    \
             if (top > left) {                                                                       \
@@ -381,6 +378,7 @@ static void transpose_32(const uint32_t *from, uint32_t *to, size_t stride) {
             for (size_t r = top; r < top + 8; r++)                                                  \
               for (size_t c = left; c < r; c++) cells[r * stride + c] = cells[c * stride + r];      \
           }                                                                                         \
+      }                                                                                             \
   }                                                                                                 \
   LEVELS static size_t row_##NAME(const CELL *restrict row, size_t count,                           \
                                   uint32_t *restrict counts) {                                      \

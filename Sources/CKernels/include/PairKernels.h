@@ -62,7 +62,7 @@ size_t affinity_scores_sieve(const float *scores, size_t met, float floor, uint3
 void affinity_candidates_place(const double *values, const int64_t *ranks, size_t count,
                                uint32_t *places);
 
-/// Memory that is used from end to end: on huge pages where the system has them. Never null.
+/// Zeroed memory that is used from end to end: on huge pages where the system has them. Never null.
 void *affinity_allocate(size_t size);
 /// Asks for huge pages under memory that is about to be written to.
 void affinity_advise(void *memory, size_t size);

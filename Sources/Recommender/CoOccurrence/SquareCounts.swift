@@ -75,7 +75,8 @@ final class SquareCounts {
     stride = (labels + labels / 32 + 16 + 31) / 32 * 32
     isWide = mirror.columnCounts.contains { $0 > UInt32(UInt16.max) }
     let size = stride * stride * (isWide ? 4 : 2)
-    if allocated != size {
+    let isZero = allocated != size
+    if isZero {
       affinity_release(cells)
       cells = affinity_allocate(size)
       allocated = size
@@ -86,6 +87,7 @@ final class SquareCounts {
     let parts = labels < 64 ? 1 : 16
     let first = labels - rows.head
     func clear(_ row: Int) {
+      if isZero { return }
       (cells + row * stride * width).initializeMemory(
         as: UInt8.self, repeating: 0, count: stride * width)
     }
