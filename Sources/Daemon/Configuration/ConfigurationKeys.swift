@@ -86,7 +86,7 @@ struct ConfigurationKey: Sendable {
       "items of the consequent"),
     key("rules.window", .window(\.engine.rules.window), "365d", "baskets older than this leave"),
     key(
-      "rules.max_basket", .bound(\.engine.rules.maxBasket, 2...1_000_000, none: 0), "200",
+      "rules.max_basket", .bound(\.engine.rules.maxBasket, 2...MatrixConfiguration.maximumHistory, none: 0), "200",
       "items kept of a basket, the row rule's first"),
     key(
       "rules.max_q", .real(\.engine.rules.maxQ, 0...1), "0.05",
@@ -103,7 +103,7 @@ struct ConfigurationKey: Sendable {
     key(
       "popularity.window", .window(\.engine.popularity.window), "365d", "entries older leave"),
     key(
-      "popularity.history", .bound(\.engine.popularity.history, 1...1_000_000, none: unbounded),
+      "popularity.history", .bound(\.engine.popularity.history, 1...MatrixConfiguration.maximumHistory, none: unbounded),
       "200",
       "entries kept per row"),
     key(
@@ -171,7 +171,7 @@ struct ConfigurationKey: Sendable {
     uniqueKeysWithValues: all.map { ($0.path, $0) })
 
   /// "All slots": more than any row holds.
-  static let unbounded = Int(Int32.max)
+  static let unbounded = MatrixConfiguration.maximumHistory
 
   private static func key(
     _ path: String, _ value: ConfigurationValue<Configuration>, _ text: String, _ doc: String,
@@ -203,7 +203,7 @@ struct RelationField: Sendable {
       name: "measure", value: .word(\.measure, { $0.name }), defaultText: "cosine",
       doc: "how alike two items are"),
     RelationField(
-      name: "history", value: .bound(\.history, 1...1_000_000, none: ConfigurationKey.unbounded),
+      name: "history", value: .bound(\.history, 1...MatrixConfiguration.maximumHistory, none: ConfigurationKey.unbounded),
       defaultText: "200", doc: "entries kept per row, the latest"),
     RelationField(
       name: "window", value: .window(\.window), defaultText: "365d", doc: "older entries leave"),
