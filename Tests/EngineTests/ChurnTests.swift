@@ -130,7 +130,7 @@ import Testing
       if round == 5 {
         held = (bytes.users, bytes.items, bytes.sessions, bytes.orders, driver.engine.audienceBytes)
       } else if let held {
-        #expect(bytes.users <= held.users && bytes.items <= held.items * 2)
+        #expect(bytes.users <= held.users * 2 && bytes.items <= held.items * 2)
         #expect(bytes.sessions <= held.sessions * 2 && bytes.orders <= held.orders * 2)
         #expect(driver.engine.audienceBytes <= held.audience * 2)
       }

@@ -142,7 +142,7 @@ extension Twin {
     let candidates = candidates(scene, model)
     let sums = candidates.mapValues { $0.reduce(0) { $0 + $1.contribution } }
     let want = min(candidates.count, configuration.recommend.top)
-    if list.count != want { return ["\(list.count) items, not \(want)"] }
+    if list.count != want { return ["\(list.count) items, not \(want): \(list), of \(candidates)"] }
     var listed = Set<String>()
     var last: (score: Double, item: String)?
     for (place, entry) in list.enumerated() {

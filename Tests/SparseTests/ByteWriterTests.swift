@@ -56,7 +56,7 @@ import Testing
       #expect(!text.hasPrefix(".") && !text.hasSuffix(".") && !text.contains("n"))
       let digits = text.drop { $0 == "-" }
       #expect(!digits.hasPrefix("0") || digits == "0" || digits.hasPrefix("0."))
-      #expect(text.utf8.count <= 24)
+      #expect(text.utf8.count <= 25)
     }
   }
 

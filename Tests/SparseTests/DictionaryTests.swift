@@ -82,7 +82,7 @@ import Testing
       if n == 4000 { most = interner.bytes }
     }
     #expect(interner.liveCount == 1000)
-    #expect(interner.bytes <= most)
+    #expect(interner.bytes <= most + most / 8)
     #expect(interner.idLimit <= 1001)
   }
 
@@ -158,7 +158,9 @@ import Testing
       #expect(vec.capacity >= vec.count)
       #expect(vec.buffer.elementsEqual(array))
     }
-    #expect(Vec<UInt8>(repeating: 3, count: 5).buffer.elementsEqual([3, 3, 3, 3, 3]))
+    let threes = Vec<UInt8>(repeating: 3, count: 5)
+    #expect(threes.buffer.elementsEqual([3, 3, 3, 3, 3]))
+    _ = consume threes
     #expect(Vec<UInt8>(repeating: 3, count: 0).count == 0)
   }
 }
