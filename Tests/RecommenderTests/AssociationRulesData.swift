@@ -160,11 +160,13 @@ func plainItemsets(_ list: BasketList, minimum: Int) -> [[UInt32]: Int] {
     }
   }
   let items = occurrences.keys.sorted()
+  let lists = items.map { occurrences[$0, default: []] }
   var found: [[UInt32]: Int] = [:]
   func extend(_ prefix: [UInt32], _ baskets: [Int], _ from: Int) {
-    let inside = Set(baskets)
+    var inside = [Bool](repeating: false, count: list.count)
+    for b in baskets { inside[b] = true }
     for k in from..<items.count {
-      let both = occurrences[items[k], default: []].filter { inside.contains($0) }
+      let both = lists[k].filter { inside[$0] }
       if both.count >= minimum {
         found[prefix + [items[k]]] = both.count
         extend(prefix + [items[k]], both, k + 1)

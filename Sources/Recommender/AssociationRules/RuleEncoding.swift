@@ -60,14 +60,16 @@ extension RuleSet {
   }
 
   private func encodeItems(_ set: UInt32, into writer: inout ByteWriter) {
-    var items: [UInt32] = []
-    appendItems(of: set, to: &items)
-    writer.append(byte: UInt8(ascii: "["))
-    for (i, item) in items.enumerated() {
-      if i > 0 { writer.append(byte: UInt8(ascii: ",")) }
-      writer.append(quoted: key(item))
+    let length = Int(setLengths[Int(set)])
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: length) { items in
+      copyItems(of: set, to: items)
+      writer.append(byte: UInt8(ascii: "["))
+      for i in 0..<length {
+        if i > 0 { writer.append(byte: UInt8(ascii: ",")) }
+        writer.append(quoted: key(items[i]))
+      }
+      writer.append(byte: UInt8(ascii: "]"))
     }
-    writer.append(byte: UInt8(ascii: "]"))
   }
 }
 

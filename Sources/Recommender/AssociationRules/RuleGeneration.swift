@@ -115,7 +115,8 @@ struct RuleFilters {
   @inline(__always)
   func keep(_ rule: Int, antecedent: UInt32, both: UInt32) -> Bool {
     if both < needed[Int(antecedent)] { return false }
-    if let triples, qs[Int(triples[rule])] > maxQ { return false }
+    // q is at most 1: without a bound it is not looked up.
+    if maxQ < 1, let triples, qs[Int(triples[rule])] > maxQ { return false }
     if let best {
       // best / bestAntecedent >= both / antecedent, in integers below 2^62.
       let left = UInt64(best[rule]) &* UInt64(counts[Int(antecedent)])

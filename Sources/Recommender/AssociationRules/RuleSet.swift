@@ -165,10 +165,17 @@ public final class RuleSet: Sendable {
     let length = Int(setLengths[Int(set)])
     let start = items.count
     items.append(contentsOf: repeatElement(0, count: length))
+    items.withUnsafeMutableBufferPointer {
+      copyItems(of: set, to: UnsafeMutableBufferPointer(rebasing: $0[start...]))
+    }
+  }
+
+  /// The same into a buffer that has exactly their number.
+  func copyItems(of set: UInt32, to items: UnsafeMutableBufferPointer<UInt32>) {
     var node = set
-    var at = start + length
-    while node != .max {
-      at -= 1
+    var at = items.count
+    while at > 0 {
+      at &-= 1
       items[at] = setLasts[Int(node)]
       node = setPrefixes[Int(node)]
     }
