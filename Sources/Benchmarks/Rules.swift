@@ -163,7 +163,7 @@ private func simulateBaskets(_ path: String, orders: Int) {
   fclose(file)
 }
 
-private func seconds() -> Double {
+func seconds() -> Double {
   var time = timespec()
   clock_gettime(CLOCK_MONOTONIC, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
