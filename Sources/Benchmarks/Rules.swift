@@ -169,7 +169,7 @@ func seconds() -> Double {
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }
 
-private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 private func text(_ seconds: [Double]) -> String {
   "\((median(seconds) * 1e5).rounded() / 100) ms"
 }
