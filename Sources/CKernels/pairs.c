@@ -20,23 +20,87 @@ INLINE void ahead(const uint32_t *arena, const uint32_t *places, size_t k, size_
   if (k + AHEAD < beyond) __builtin_prefetch(arena + places[k + AHEAD]);
 }
 
-INLINE size_t touch(uint32_t item, uint32_t *scratch, uint32_t *touched, size_t met) {
-  uint32_t old = scratch[item];
-  scratch[item] = old + 1;
-  touched[met] = item;
-  return met + (old == 0);
-}
+// Walks and takes once per width of a counter. Bytes, where no count can pass 255, keep the counters of
+// a wide catalogue in the first two cache levels.
+#define COUNTERS(CELL, NAME)                                                                        \
+  INLINE size_t touch_##NAME(uint32_t item, CELL *scratch, uint32_t *touched, size_t met) {         \
+    CELL old = scratch[item];                                                                       \
+    scratch[item] = (CELL)(old + 1);                                                                \
+    touched[met] = item;                                                                            \
+    return met + (old == 0);                                                                        \
+  }                                                                                                 \
+  static size_t pairs_##NAME(const uint32_t *arena, const uint32_t *places, size_t count,           \
+                             size_t beyond, CELL *scratch, uint32_t *touched) {                     \
+    size_t met = 0;                                                                                 \
+    for (size_t k = 0; k < count; k++) {                                                            \
+      ahead(arena, places, k, beyond);                                                              \
+      const uint32_t *at = arena + places[k];                                                       \
+      for (const uint32_t *q = at - 1; !(*q & TOP); q--)                                            \
+        met = touch_##NAME(*q, scratch, touched, met);                                              \
+      for (const uint32_t *q = at + 1; !(*q & TOP); q++)                                            \
+        met = touch_##NAME(*q, scratch, touched, met);                                              \
+    }                                                                                               \
+    return met;                                                                                     \
+  }                                                                                                 \
+  static size_t rows_##NAME(const uint32_t *arena, const uint32_t *places, size_t count,            \
+                            size_t beyond, CELL *scratch, uint32_t *touched) {                      \
+    size_t met = 0;                                                                                 \
+    for (size_t k = 0; k < count; k++) {                                                            \
+      ahead(arena, places, k, beyond);                                                              \
+      for (const uint32_t *q = arena + places[k] + 1; !(*q & TOP); q++)                             \
+        met = touch_##NAME(*q, scratch, touched, met);                                              \
+    }                                                                                               \
+    return met;                                                                                     \
+  }                                                                                                 \
+  static void take_##NAME(const uint32_t *touched, size_t met, CELL *scratch, uint32_t *counts) {   \
+    for (size_t k = 0; k < met; k++) {                                                              \
+      uint32_t item = touched[k];                                                                   \
+      counts[k] = scratch[item];                                                                    \
+      scratch[item] = 0;                                                                            \
+    }                                                                                               \
+  }                                                                                                 \
+  static void take_linear_##NAME(const uint32_t *touched, size_t met, CELL *scratch,                \
+                                 const float *weights, uint32_t minimum, uint32_t *counts,          \
+                                 float *scores) {                                                   \
+    for (size_t k = 0; k < met; k++) {                                                              \
+      uint32_t item = touched[k], count = scratch[item];                                            \
+      float score = (float)(int32_t)count * weights[item];                                          \
+      scratch[item] = 0;                                                                            \
+      counts[k] = count;                                                                            \
+      scores[k] = count >= minimum ? score : -1.0f;                                                 \
+    }                                                                                               \
+  }
+
+COUNTERS(uint8_t, 8)
+COUNTERS(uint32_t, 32)
 
 size_t affinity_pairs_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                            size_t beyond, uint32_t *scratch, uint32_t *touched) {
-  size_t met = 0;
-  for (size_t k = 0; k < count; k++) {
-    ahead(arena, places, k, beyond);
-    const uint32_t *at = arena + places[k];
-    for (const uint32_t *q = at - 1; !(*q & TOP); q--) met = touch(*q, scratch, touched, met);
-    for (const uint32_t *q = at + 1; !(*q & TOP); q++) met = touch(*q, scratch, touched, met);
-  }
-  return met;
+                            size_t beyond, void *scratch, int wide, uint32_t *touched) {
+  return wide ? pairs_32(arena, places, count, beyond, scratch, touched)
+              : pairs_8(arena, places, count, beyond, scratch, touched);
+}
+
+size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t count,
+                           size_t beyond, void *scratch, int wide, uint32_t *touched) {
+  return wide ? rows_32(arena, places, count, beyond, scratch, touched)
+              : rows_8(arena, places, count, beyond, scratch, touched);
+}
+
+void affinity_counts_take(const uint32_t *touched, size_t met, void *scratch, int wide,
+                          uint32_t *counts) {
+  if (wide)
+    take_32(touched, met, scratch, counts);
+  else
+    take_8(touched, met, scratch, counts);
+}
+
+void affinity_scores_take_linear(const uint32_t *touched, size_t met, void *scratch, int wide,
+                                 const float *weights, uint32_t minimum, uint32_t *counts,
+                                 float *scores) {
+  if (wide)
+    take_linear_32(touched, met, scratch, weights, minimum, counts, scores);
+  else
+    take_linear_8(touched, met, scratch, weights, minimum, counts, scores);
 }
 
 void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t count,
@@ -49,43 +113,11 @@ void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t 
   }
 }
 
-size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                           size_t beyond, uint32_t *scratch, uint32_t *touched) {
-  size_t met = 0;
-  for (size_t k = 0; k < count; k++) {
-    ahead(arena, places, k, beyond);
-    for (const uint32_t *q = arena + places[k] + 1; !(*q & TOP); q++)
-      met = touch(*q, scratch, touched, met);
-  }
-  return met;
-}
-
 void affinity_rows_count(const uint32_t *arena, const uint32_t *places, size_t count,
                          size_t beyond, uint32_t *scratch) {
   for (size_t k = 0; k < count; k++) {
     ahead(arena, places, k, beyond);
     for (const uint32_t *q = arena + places[k] + 1; !(*q & TOP); q++) scratch[*q]++;
-  }
-}
-
-void affinity_counts_take(const uint32_t *touched, size_t met, uint32_t *scratch,
-                          uint32_t *counts) {
-  for (size_t k = 0; k < met; k++) {
-    uint32_t item = touched[k];
-    counts[k] = scratch[item];
-    scratch[item] = 0;
-  }
-}
-
-void affinity_scores_take_linear(const uint32_t *touched, size_t met, uint32_t *scratch,
-                                 const float *weights, uint32_t minimum, uint32_t *counts,
-                                 float *scores) {
-  for (size_t k = 0; k < met; k++) {
-    uint32_t item = touched[k], count = scratch[item];
-    float score = (float)(int32_t)count * weights[item];
-    scratch[item] = 0;
-    counts[k] = count;
-    scores[k] = count >= minimum ? score : -1.0f;
   }
 }
 

@@ -37,11 +37,20 @@ import Testing
       var touched = [UInt32](repeating: 0, count: items + 1)
       let met =
         areHeaders
-        ? affinity_rows_touch(arena, places, places.count, places.count, &scratch, &touched)
-        : affinity_pairs_touch(arena, places, places.count, places.count, &scratch, &touched)
+        ? affinity_rows_touch(arena, places, places.count, places.count, &scratch, 1, &touched)
+        : affinity_pairs_touch(arena, places, places.count, places.count, &scratch, 1, &touched)
       let before = scratch
       #expect(scratch == twin.counts, "seed \(seed)")
       #expect(touched.prefix(met).sorted() == twin.touched.sorted(), "seed \(seed)")
+      // Byte counters take the same course.
+      var bytes = [UInt8](repeating: 0, count: items)
+      var again = [UInt32](repeating: 0, count: items + 1)
+      let metAgain =
+        areHeaders
+        ? affinity_rows_touch(arena, places, places.count, places.count, &bytes, 0, &again)
+        : affinity_pairs_touch(arena, places, places.count, places.count, &bytes, 0, &again)
+      #expect(again.prefix(metAgain) == touched.prefix(met))
+      #expect(bytes.map { UInt32($0) } == twin.counts)
       var dense = [UInt32](repeating: 0, count: items)
       if areHeaders {
         affinity_rows_count(arena, places, places.count, places.count, &dense)
@@ -50,18 +59,27 @@ import Testing
       }
       #expect(dense == twin.counts, "seed \(seed)")
       var taken = [UInt32](repeating: 0, count: met)
-      affinity_counts_take(touched, met, &scratch, &taken)
+      affinity_counts_take(touched, met, &scratch, 1, &taken)
       #expect(taken == touched.prefix(met).map { twin.counts[Int($0)] })
       #expect(scratch.allSatisfy { $0 == 0 })
       let weights = (0..<items).map { 1 / Float(1 + $0) }
       var scores = [Float](repeating: 0, count: met)
       scratch = before
-      affinity_scores_take_linear(touched, met, &scratch, weights, 2, &taken, &scores)
+      affinity_scores_take_linear(touched, met, &scratch, 1, weights, 2, &taken, &scores)
       #expect(
         scores
           == PairKernels.linearScores(
             counts: taken, weights: touched.prefix(met).map { weights[Int($0)] }, minimum: 2))
       #expect(scratch.allSatisfy { $0 == 0 })
+      let keptBytes = bytes
+      var scoresAgain = scores
+      var takenAgain = taken
+      affinity_scores_take_linear(
+        touched, met, &bytes, 0, weights, 2, &takenAgain, &scoresAgain)
+      #expect(scoresAgain == scores && takenAgain == taken && bytes.allSatisfy { $0 == 0 })
+      bytes = keptBytes
+      affinity_counts_take(touched, met, &bytes, 0, &takenAgain)
+      #expect(takenAgain == taken && bytes.allSatisfy { $0 == 0 })
     }
   }
 

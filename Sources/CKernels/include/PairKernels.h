@@ -11,25 +11,27 @@
 extern "C" {
 #endif
 
-/// Counts the items of rows in `scratch` (zero before) and lists each item met once in `touched`.
+/// Counts the items of rows in `scratch` (zero before; 32-bit counters where `wide`, or bytes where no
+/// count passes 255) and lists each item met once in `touched`.
 /// A place is the position in the arena of one of a row's items, which is itself not counted. Rows are
 /// prefetched up to `beyond` places, which is `count` or more.
 size_t affinity_pairs_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                            size_t beyond, uint32_t *scratch, uint32_t *touched);
+                            size_t beyond, void *scratch, int wide, uint32_t *touched);
 /// The same without the list.
 void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t count,
                           size_t beyond, uint32_t *scratch);
 /// A place here is the position of a row's header: all its items are counted.
 size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                           size_t beyond, uint32_t *scratch, uint32_t *touched);
+                            size_t beyond, void *scratch, int wide, uint32_t *touched);
 void affinity_rows_count(const uint32_t *arena, const uint32_t *places, size_t count,
                          size_t beyond, uint32_t *scratch);
 
 /// counts[k] = scratch[touched[k]], which is zeroed.
-void affinity_counts_take(const uint32_t *touched, size_t met, uint32_t *scratch, uint32_t *counts);
+void affinity_counts_take(const uint32_t *touched, size_t met, void *scratch, int wide,
+                          uint32_t *counts);
 
 /// The same, scored as below.
-void affinity_scores_take_linear(const uint32_t *touched, size_t met, uint32_t *scratch,
+void affinity_scores_take_linear(const uint32_t *touched, size_t met, void *scratch, int wide,
                                  const float *weights, uint32_t minimum, uint32_t *counts,
                                  float *scores);
 

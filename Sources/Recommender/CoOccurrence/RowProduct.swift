@@ -47,6 +47,7 @@ enum RowProduct {
     var scorer = scorer
     var sums = ProductSums()
     let scratch = Vec<UInt32>(repeating: 0, count: input.items)
+    let bytes = Vec<UInt8>(repeating: 0, count: input.items)
     let touched = Vec<UInt32>(capacity: input.items + 1)
     let counts = Vec<UInt32>(capacity: input.items)
     var selection = Selection(k: input.k, longest: input.items)
@@ -77,12 +78,17 @@ enum RowProduct {
         }
         scratch.base.update(repeating: 0, count: input.items)
       } else {
+        // An item in at most 255 rows meets another at most as often.
+        let counters =
+          rows > 255
+          ? Counters(base: scratch.base, wide: 1) : Counters(base: bytes.base, wide: 0)
         let met =
           input.isSymmetric
-          ? affinity_pairs_touch(input.arena, places, rows, beyond, scratch.base, touched.base)
-          : affinity_rows_touch(input.arena, places, rows, beyond, scratch.base, touched.base)
-        scorer.takeScores(
-          touched.base, met, scratch.base, counts.base, selection.scores.base)
+          ? affinity_pairs_touch(
+            input.arena, places, rows, beyond, counters.base, counters.wide, touched.base)
+          : affinity_rows_touch(
+            input.arena, places, rows, beyond, counters.base, counters.wide, touched.base)
+        scorer.takeScores(touched.base, met, counters, counts.base, selection.scores.base)
         sum(input, item, touched.base, counts.base, met, &sums)
         length = selection.take(met, scorer, input.ranks, except: item, into: list) {
           (touched.base[$0], counts.base[$0])

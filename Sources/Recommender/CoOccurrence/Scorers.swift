@@ -19,7 +19,7 @@ protocol Scorer {
     _ scores: UnsafeMutablePointer<Float>) -> Int
   /// Moves the counts of touched targets out of scratch, and scores them.
   func takeScores(
-    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: UnsafeMutablePointer<UInt32>,
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
     _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>)
   /// Values as published, and -1 for a pair that is no neighbour.
   func exact(
@@ -29,12 +29,18 @@ protocol Scorer {
 
 extension Scorer {
   func takeScores(
-    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: UnsafeMutablePointer<UInt32>,
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
     _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>
   ) {
-    affinity_counts_take(touched, met, scratch, counts)
+    affinity_counts_take(touched, met, scratch.base, scratch.wide, counts)
     score(touched, counts, met, scores)
   }
+}
+
+/// Dense counters of a row of the product: bytes, or 32-bit words where `wide` is 1.
+struct Counters {
+  var base: UnsafeMutableRawPointer
+  var wide: Int32
 }
 
 /// Facts all scorers share.
@@ -105,11 +111,11 @@ struct LinearScorer: Scorer {
     }
   }
   func takeScores(
-    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: UnsafeMutablePointer<UInt32>,
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
     _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>
   ) {
     affinity_scores_take_linear(
-      touched, met, scratch, facts.weights, facts.minBoth, counts, scores)
+      touched, met, scratch.base, scratch.wide, facts.weights, facts.minBoth, counts, scores)
   }
   func exact(
     _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
