@@ -1,6 +1,6 @@
 // Rows → counts → top-50 cosine, on Online Retail and on simulated logs of known shapes
 // (PERF-PEERS §1), from scratch and after 1 % more events. `--dump DIR` writes each matrix for
-// `scripts/peers_neighbours.py`, which times implicit and sparse_dot_topn on the same bytes.
+// `scripts/bench-neighbours.py`, which times implicit and sparse_dot_topn on the same bytes.
 import CZlib
 import Dispatch
 import Glibc
