@@ -14,7 +14,7 @@ struct BenchMatrix {
   var rows: RowChanges
 }
 
-/// `neighbours [--shape NAME] [--threads N] [--repeat N] [--dump DIR] [--digest] [--cpu] [--k N]`
+/// `neighbours [--shape NAME] [--threads N] [--repeat N] [--dump DIR] [--digest] [--encode] [--cpu] [--k N]`
 func benchNeighbours(arguments: [String]) {
   var shapes = ["online-retail", "film", "grocer", "check-in", "sparse"]
   var threads = [1, 2]
@@ -33,6 +33,7 @@ func benchNeighbours(arguments: [String]) {
     case "--repeat": repeats = Int(next()) ?? 5
     case "--dump": dump = next()
     case "--cpu": cpuClock = true
+    case "--encode": options.encode = true
     case "--digest": options.digest = true
     case "--k": options.k = Int(next()) ?? 50
     case "--measure": options.measure = Measure(name: next()) ?? .cosine
@@ -55,6 +56,7 @@ func benchNeighbours(arguments: [String]) {
 
 struct BenchOptions {
   var digest = false
+  var encode = false
   var k = 50
   var measure = Measure.cosine
 }
@@ -109,6 +111,7 @@ private func measure(
       })
     lateSum = total(table!)
   }
+  if options.encode { encodeAll(matrix, relation, ranks, keys, threads, options) }
   precondition(sum == lateSum, "a tick after changes differs from one from scratch")
   func show(_ x: Double, _ digits: Int = 4) -> String {
     let scale = pow(10, Double(digits))
@@ -133,6 +136,40 @@ private func inParts(_ threads: Int) -> Parallel {
 private struct Unchecked<T>: @unchecked Sendable {
   let value: T
   init(_ value: T) { self.value = value }
+}
+
+/// Messages of every item, and what a comparison with an equal model takes.
+private func encodeAll(
+  _ matrix: BenchMatrix, _ relation: RelationConfiguration, _ ranks: borrowing ItemRanks,
+  _ keys: borrowing Interner, _ threads: Int, _ options: BenchOptions
+) {
+  var counts = CoOccurrence(
+    matrices: [relation.sourceMatrix], relations: [relation], neighbours: options.k)
+  counts.keepsDigest = false
+  counts.apply(matrix.rows, matrix: 0)
+  let table = counts.neighbours(relation: 0, items: ranks, parallel: inParts(threads))
+  let again = counts.neighbours(relation: 0, items: ranks, parallel: inParts(threads))
+  let model = NeighbourModel(names: ["also_bought"], tables: [table])
+  let other = NeighbourModel(names: ["also_bought"], tables: [again])
+  var writer = ByteWriter(capacity: 1 << 20)
+  var bytes = 0
+  var messages = 0
+  let id = Array("m-000123".utf8)
+  let encoding = elapsed {
+    for item in 0..<UInt32(matrix.items) {
+      writer.removeAll()
+      let isThere = id.withUnsafeBytes {
+        model.encode(item, modelID: $0, items: keys, into: &writer)
+      }
+      messages += isThere ? 1 : 0
+      bytes += writer.count
+    }
+  }
+  var changes = 0
+  let comparing = elapsed { changes = model.changes(from: other).count }
+  print(
+    "\(matrix.name) encode: \(messages) messages, \(bytes >> 20) MiB in \(encoding) s;",
+    "compare: \(changes) changes in \(comparing) s")
 }
 
 /// Sum in item order, best first.

@@ -225,6 +225,9 @@ func expectEqual(
     Shape(seed: 3, rows: 500, items: 3000, longest: 15, k: 7, skew: 2),
     Shape(seed: 4, rows: 300, items: 400, longest: 60, k: 10, skew: 3),
     Shape(seed: 5, rows: 900, items: 200, longest: 5, k: 1, skew: 0),
+    // Hundreds of equal values in a row, and lists longer than most rows.
+    Shape(seed: 6, rows: 1500, items: 700, longest: 6, k: 20, skew: 4),
+    Shape(seed: 7, rows: 300, items: 500, longest: 60, k: 300, skew: 1),
   ]
 
   @Test(arguments: shapes)

@@ -50,6 +50,8 @@ public struct CoOccurrence: ~Copyable {
     diffs.removeAll()
     mirror.apply(changes, diffs: &diffs, wantsDiffs: square.isCurrent)
     square.update(diffs, mirror)
+    // What a bulk load grew is not kept for the batches that follow.
+    if diffs.items.bytes > 1 << 24 { diffs = RowDiffs() }
   }
 
   /// Rows with an active entry.
