@@ -83,7 +83,7 @@ let package = Package(
       dependencies: ["Daemon", "Importers", "Simulator", "Engine", "Recommender", "Sparse", "TestSupport"],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["Kafka", "Daemon", "TestSupport"], swiftSettings: strict),
+      name: "EndToEndTests", dependencies: ["Kafka", "Events"], swiftSettings: strict),
   ],
   cxxLanguageStandard: .cxx17
 )

@@ -128,7 +128,7 @@ struct ConfigurationKey: Sendable {
       "recommend.linger", .duration(\.engine.recommend.linger, 0...3600 * second), "250ms",
       "a list waits this long for a later event of the same user"),
     key(
-      "recommend.refresh", .duration(\.engine.recommend.refresh, 0...365 * day), "30m",
+      "recommend.refresh", .duration(\.engine.recommend.refresh, 0...36_500 * day), "30m",
       "users active within this stream time get new lists from a new model"),
     key(
       "recommend.exclude_purchased", .flag(\.engine.recommend.excludePurchased), "true",

@@ -62,6 +62,7 @@ final class MetricsLog {
     line.put("messages_in_flight", publisher.outstanding)
     line.put("messages_too_large", publisher.tooLarge)
     line.put("messages_waiting", backlog)
+    line.put("renewals_waiting", engine.renewalCount)
     line.put("models", counters.models)
     line.put("tick_seconds", counters.tickSeconds)
     line.put("tick_seconds_max", counters.tickSecondsMax)

@@ -12,6 +12,11 @@ public enum Signals {
     signal(SIGTERM) { _ in Signals.noteStop() }
     signal(SIGINT) { _ in Signals.noteStop() }
     signal(SIGHUP) { _ in Signals.reloads.wrappingAdd(1, ordering: .relaxed) }
+    // Who starts us may have blocked them (a thread of a pool has), and a mask is inherited.
+    var ours = sigset_t()
+    sigemptyset(&ours)
+    for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&ours, number) }
+    pthread_sigmask(SIG_UNBLOCK, &ours, nil)
   }
 
   private static func noteStop() {
