@@ -23,6 +23,8 @@ struct Run: BitwiseCopyable {
   /// Place of the first in the table's arrays.
   var start: Int
   var count: Int
+  /// Place back in the row, where the weight is that place's and its text is at hand; else -1.
+  var recency: Int32 = -1
 }
 
 /// One contribution of a finalist.
@@ -66,6 +68,8 @@ struct Ranker: ~Copyable {
     var opening: [UInt8]
     var measure: [UInt8]
     var shrinkage: [UInt8]
+    /// The weight at each place back in a row.
+    var weights: [[UInt8]]
   }
 
   init(_ configuration: EngineConfiguration, places: MatrixPlaces) {
@@ -73,9 +77,11 @@ struct Ranker: ~Copyable {
     self.places = places
     var weights = Vec<Double>()
     for place in 0..<max(1, configuration.recommend.recent) {
+      // Three significant decimals: a weight is a choice, and its digits stand in every reason.
       weights.append(
-        DecayMaths.halvings(Double(place) / configuration.recommend.recentHalf))
+        DecayMaths.recency(place: place, half: configuration.recommend.recentHalf))
     }
+    let places = Array(weights.buffer)
     recency = weights
     scores = Vec()
     touched = Vec()
@@ -105,7 +111,8 @@ struct Ranker: ~Copyable {
           ? bytes {
             $0.append(",\"shrinkage\":")
             $0.append(relation.shrinkage)
-          } : [])
+          } : [],
+        weights: places.map { place in bytes { $0.append(relation.weight * place) } })
     }
   }
 
@@ -320,16 +327,20 @@ struct Ranker: ~Copyable {
     if range.isEmpty { return }
     guard let ids = table.ids.baseAddress, let values = table.values.baseAddress else { return }
     var weight = relation.weight * recency[place]
+    var known = Int32(truncatingIfNeeded: place)
     switch relation.measure {
     case .cosine, .jaccard, .conditional: break
-    case .lift, .llr, .count: weight = weight / values[range.lowerBound]
+    case .lift, .llr, .count:
+      weight = weight / values[range.lowerBound]
+      known = -1
     }
     // A ratio that rounds to 0 attracts nobody, and has nothing to be divided by.
     if !weight.isFinite { return }
     runs.append(
       Run(
         source: UInt32(r), because: item, weight: weight, ids: ids + range.lowerBound,
-        values: values + range.lowerBound, start: range.lowerBound, count: range.count))
+        values: values + range.lowerBound, start: range.lowerBound, count: range.count,
+        recency: known))
   }
 
   /// Each consequent by its most confident rule whose antecedent is in the basket.
@@ -619,7 +630,11 @@ struct Ranker: ~Copyable {
     w.append(",\"value\":")
     w.append(run.values[place])
     w.append(",\"weight\":")
-    w.append(run.weight)
+    if run.recency >= 0 {
+      heads[Int(run.source)].weights[Int(run.recency)].withUnsafeBytes { w.append(bytes: $0) }
+    } else {
+      w.append(run.weight)
+    }
     w.append(",\"contribution\":")
     w.append(contribution.value)
     w.append(byte: UInt8(ascii: "}"))

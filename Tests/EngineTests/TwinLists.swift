@@ -98,7 +98,7 @@ extension Twin {
       from = Array(from.prefix(c.recent))
       for (place, item) in from.enumerated() {
         guard let list = model.tables[r].lists[item], let best = list.first else { continue }
-        var weight = relation.weight * exp2(-(Double(place) / c.recentHalf))
+        var weight = relation.weight * max(0.001, rint(exp2(-(Double(place) / c.recentHalf)) * 1000) / 1000)
         if [.lift, .llr, .count].contains(relation.measure) {
           if best.value == 0 { continue }
           weight /= best.value
