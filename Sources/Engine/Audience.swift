@@ -125,6 +125,23 @@ struct Audience: ~Copyable {
     }
   }
 
+  /// Listeners at which the next look for those to forget is due; models look by themselves.
+  private(set) var pruneLimit = 65_536
+
+  /// Forgets everyone not active since `since` who does not wait: while no model comes (a long log read
+  /// from its beginning), nobody else would.
+  mutating func prune(activeSince since: Int64) {
+    for i in 0..<listeners.count {
+      let id = UInt32(i)
+      guard keys.isLive(id), listeners[i].lastActive < since, !listeners[i].isPending,
+        !listeners[i].needsRenewal
+      else { continue }
+      listeners[i] = Listener()
+      keys.remove(id)
+    }
+    pruneLimit = max(65_536, keys.liveCount * 2)
+  }
+
   mutating func nextRenewal() -> UInt32? {
     while renewalHead < renewals.count {
       let id = renewals[renewalHead]

@@ -102,6 +102,13 @@ public struct Engine: ~Copyable {
     }
   }
 
+  /// Users with a cause at or after it are active.
+  private var refreshStart: Int64 {
+    guard let streamTime else { return .min }
+    let (since, overflow) = streamTime.subtractingReportingOverflow(configuration.recommend.refresh)
+    return overflow ? .min : since
+  }
+
   // MARK: events
 
   /// The record at `position` was not an event (dead letter, unknown type): the position moves on.
@@ -121,6 +128,7 @@ public struct Engine: ~Copyable {
   ) -> Disposition {
     note(position)
     if event.time > streamTime ?? .min { streamTime = event.time }
+    if audience.count >= audience.pruneLimit { audience.prune(activeSince: refreshStart) }
     eventsByType[Int(event.type.rawValue)] &+= 1
     let disposition = applyKnown(
       event, at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
@@ -392,10 +400,8 @@ public struct Engine: ~Copyable {
     flush(into: &outputs)
     model = built.model
     built.writeRecord(activation: activation, topics: topics, into: &outputs)
-    if configuration.recommendEnabled, let streamTime {
-      let (since, overflow) = streamTime.subtractingReportingOverflow(
-        configuration.recommend.refresh)
-      audience.scheduleRenewals(activeSince: overflow ? .min : since)
+    if configuration.recommendEnabled, streamTime != nil {
+      audience.scheduleRenewals(activeSince: refreshStart)
     }
   }
 }

@@ -370,6 +370,13 @@ public final class Daemon {
     counters.builderBytes = finished.bytes
     counters.pauseMilliseconds = max(counters.pauseMilliseconds, milliseconds(since: begin))
     let sizes = finished.built.sizes
+    let wanted = options.engine.rules.maxLength
+    if let rules = finished.built.model.rules, wanted > 0, rules.maxLength > 0,
+      rules.maxLength < wanted
+    {
+      log.warning(
+        "rules: too many frequent itemsets, so rules of at most \(rules.maxLength) items (rules.max_length \(wanted)); raise rules.min_support")
+    }
     log.info(
       "\(finished.built.model.id): \(sizes.items) items, \(sizes.pairs) pairs, \(sizes.rules) rules in \(Int(finished.seconds * 1000)) ms; \(finished.built.outputs.count) messages")
   }
