@@ -261,6 +261,31 @@ final class TopicReader: Sendable {
   }
 }
 
+extension TopicReader {
+  /// The topic as `kcat -C -J` prints it, in the order it was read: what replay reads with its places.
+  func dumpLikeKcat(_ topic: String, to path: String) throws {
+    func quoted(_ bytes: [UInt8]?) -> String {
+      guard let bytes else { return "null" }
+      var text = "\""
+      for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
+        switch scalar {
+        case "\"": text += "\\\""
+        case "\\": text += "\\\\"
+        case _ where scalar.value < 32: text += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+        default: text.unicodeScalars.append(scalar)
+        }
+      }
+      return text + "\""
+    }
+    try write(
+      read(topic).map { record in
+        Array(
+          "{\"topic\":\"\(topic)\",\"partition\":\(record.partition),\"offset\":\(record.offset),\"tstype\":\"create\",\"ts\":\(record.timestamp),\"key\":\(quoted(record.key)),\"payload\":\(quoted(record.value))}"
+            .utf8)
+      }, to: path)
+  }
+}
+
 /// A message without what names its model: the id of a renewed list, its model, its cause and time.
 func withoutModel(_ value: [UInt8]) -> [UInt8] {
   var text = String(decoding: value, as: UTF8.self)

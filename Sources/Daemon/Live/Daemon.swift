@@ -24,6 +24,8 @@ import Sparse
 public struct DaemonFailure: Error, CustomStringConvertible {
   public var description: String
   public var status: Int32
+  /// A stop was asked for before anything had begun.
+  static let stopped = DaemonFailure(description: "stopped at the start", status: 0)
   static func tryAgain(_ text: String) -> DaemonFailure {
     DaemonFailure(description: text, status: 75)
   }
@@ -75,16 +77,38 @@ public final class Daemon {
     }
     let sequence: Int
     do throws(KafkaError) {
-      try publisher.requireTopics(timeoutMilliseconds: Int(options.topicTimeout))
+      try Daemon.waitForTopics(options, consumer, publisher)
       sequence = try LastModel.sequence(options, observer: observer)
     } catch {
-      throw DaemonFailure.tryAgain("\(error)")
+      if Signals.isStopRequested { throw DaemonFailure.stopped }
+      throw DaemonFailure.tryAgain(
+        "kafka.bootstrap.servers \(options.kafka["bootstrap.servers"] ?? "unset"): \(error), after \(options.topicTimeout / 1000) s")
     }
     engine = Engine(options.engine, topics: [options.topics.events, options.topics.catalogue])
     worker = ModelWorker(options.engine, after: sequence, threads: options.engine.threads)
     batch = EventBatch(limits: options.limits)
     self.metrics = MetricsLog(metrics, interval: options.metricsInterval)
     if sequence > 0 { log.info("models so far: \(sequence)") }
+  }
+
+  /// Asks for all topics in short turns, so that a stop that comes meanwhile is heard.
+  private static func waitForTopics(
+    _ options: DaemonOptions, _ consumer: Consumer, _ publisher: Publisher
+  ) throws(KafkaError) {
+    let deadline = Process.monotonic + options.topicTimeout * 1_000_000
+    while true {
+      do throws(KafkaError) {
+        try publisher.requireTopics(timeoutMilliseconds: 1000)
+        _ = try consumer.requireTopics(timeoutMilliseconds: 1000)
+        return
+      } catch {
+        if error.isDenied || error.isFatal || Signals.isStopRequested
+          || Process.monotonic > deadline
+        {
+          throw error
+        }
+      }
+    }
   }
 
   // MARK: running
@@ -323,6 +347,13 @@ public final class Daemon {
     try publishOutputs()
   }
 
+  /// Every list that an act has caused is made and handed to the producer, in portions: however many
+  /// there are, no more than one portion is held here.
+  private func makeWaitingLists() throws {
+    while engine.release(dueBy: .max, limit: 256, into: &outputs) > 0 { try publishOutputs() }
+    try publishOutputs()
+  }
+
   /// Changed rows go to the model's thread in portions, so that a seal has little left to copy.
   private func handOver() throws {
     if engine.changedRows > 16_384 && worker.backlogRows < 262_144 {
@@ -342,14 +373,14 @@ public final class Daemon {
         if nextTick == 0 { nextTick = now() }
       }
     }
-    guard isCaughtUp, worker.outstanding == 0, backlog.isEmpty, now() >= nextTick,
-      let tick = engine.streamTime
+    // A model first renews everybody's list, in portions, before the next one is made.
+    guard isCaughtUp, worker.outstanding == 0, backlog.isEmpty, engine.renewalCount == 0,
+      now() >= nextTick, let tick = engine.streamTime
     else { return }
     nextTick = now() + options.modelInterval * 1_000_000
     if engine.positions == sealedPositions { return }
     let begin = now()
-    engine.flush(into: &outputs)
-    try publishOutputs()
+    try makeWaitingLists()
     let sealed = now()
     let seal = engine.seal(tick: tick)
     sealedPositions = seal.positions
@@ -360,6 +391,7 @@ public final class Daemon {
 
   private func activate(_ finished: ModelWorker.Finished) throws {
     let begin = now()
+    try makeWaitingLists()
     engine.activate(finished.built, into: &outputs)
     try publishOutputs()
     backlog.append((finished.built, 0))
@@ -461,8 +493,8 @@ public final class Daemon {
     }
     guard now() >= nextCommit, cut.isEmpty, backlog.isEmpty else { return }
     nextCommit = now() + options.commitInterval * 1_000_000
-    engine.flush(into: &outputs)
-    try publishOutputs()
+    // Renewals need not be waited for: the first model after a restart renews every list anew.
+    try makeWaitingLists()
     // Before the first model nothing has been published for these records: they stay uncommitted.
     guard engine.model != nil else { return }
     beginCut()
@@ -488,8 +520,8 @@ public final class Daemon {
   private func drain() throws {
     stopDeadline = now() + options.shutdownTimeout * 1_000_000
     log.info("stopping: lists that wait are made, then offsets committed")
-    engine.flush(into: &outputs)
-    try publishOutputs()
+    try makeWaitingLists()
+    while engine.renew(limit: 256, into: &outputs) > 0 { try publishOutputs() }
     while let first = backlog.first {
       let next = publisher.publish(first.built.outputs, from: first.next)
       if next == first.built.outputs.count {

@@ -61,6 +61,7 @@ final class MetricsLog {
     line.put("messages_acknowledged", publisher.acknowledged)
     line.put("messages_in_flight", publisher.outstanding)
     line.put("messages_too_large", publisher.tooLarge)
+    line.put("dead_letters_shortened", publisher.lettersShortened)
     line.put("messages_waiting", backlog)
     line.put("renewals_waiting", engine.renewalCount)
     line.put("models", counters.models)

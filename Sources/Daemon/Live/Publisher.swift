@@ -48,6 +48,7 @@ final class Publisher {
   private(set) var published = [Int](repeating: 0, count: OutputTopic.allCases.count)
   private(set) var acknowledged = 0
   private(set) var tooLarge = 0
+  private(set) var lettersShortened = 0
   private(set) var bytes = 0
 
   init(_ options: DaemonOptions, observer: ClientObserver) throws(KafkaError) {
@@ -101,34 +102,44 @@ final class Publisher {
     return i
   }
 
-  /// A dead letter: the message as it came, with ours added to its headers.
+  /// A dead letter: the message as it came, with ours added to its headers. Where that is more than
+  /// `message.max.bytes`, a stub of it: what it was, and how it began.
   /// - Returns: false where the queue is full.
   func publish(_ letter: DeadLetter, connector: String) -> Bool {
+    switch send(letter, connector) {
+    case .accepted: return true
+    case .queueFull: return false
+    case .tooLarge:
+      switch send(letter.stub(), connector) {
+      case .accepted:
+        lettersShortened += 1
+        return true
+      case .queueFull: return false
+      case .tooLarge: tooLarge += 1
+      case .failed(let error): failure = failure ?? .undelivered(topic: names.deadLetters, error)
+      }
+    case .failed(let error): failure = failure ?? .undelivered(topic: names.deadLetters, error)
+    }
+    return true
+  }
+
+  private func send(_ letter: DeadLetter, _ connector: String) -> SendResult {
     let slot = take(.deadLetters, receivedAt: 0)
     let headers = letter.allHeaders(connector: connector).map { Header($0.key, $0.value) }
-    func send(_ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?) -> SendResult {
-      producer.send(
-        to: handles[Int(OutputTopic.deadLetters.rawValue)], key: key, value: value,
-        headers: headers, timestamp: letter.timestamp >= 0 ? letter.timestamp : nil,
-        opaque: UInt64(slot))
+    let result = withBytes(letter.key) { key in
+      withBytes(letter.value) { value in
+        producer.send(
+          to: handles[Int(OutputTopic.deadLetters.rawValue)], key: key, value: value,
+          headers: headers, timestamp: letter.timestamp >= 0 ? letter.timestamp : nil,
+          opaque: UInt64(slot))
+      }
     }
-    let result = withBytes(letter.key) { key in withBytes(letter.value) { send(key, $0) } }
-    switch result {
-    case .accepted:
+    if result == .accepted {
       published[Int(OutputTopic.deadLetters.rawValue)] += 1
-      return true
-    case .queueFull:
+    } else {
       giveBack(slot)
-      return false
-    case .tooLarge:
-      tooLarge += 1
-      giveBack(slot)
-      return true
-    case .failed(let error):
-      giveBack(slot)
-      failure = failure ?? .undelivered(topic: names.deadLetters, error)
-      return true
     }
+    return result
   }
 
   private func withBytes<Result>(

@@ -46,6 +46,10 @@ struct RunCommand: ParsableCommand {
         clientLog: ClientLog(logger))
       try daemon.run()
     } catch let failure as DaemonFailure {
+      if failure.status == 0 {
+        logger.info("\(failure)")
+        return
+      }
       logger.critical("\(failure)")
       throw CommandFailure(message: "\(failure)", status: failure.status)
     }
