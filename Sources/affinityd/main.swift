@@ -2,7 +2,9 @@
 //
 // Exit status: 0 done, 1 failed, 2 wrong use; `run` uses sysexits (78 configuration, 75 try again).
 import ArgumentParser
+import Daemon
 import Glibc
+import Kafka
 
 struct Affinityd: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,6 +26,12 @@ do {
 } catch let failure as CommandFailure {
   failure.report()
   exit(failure.status)
+} catch let error as FileError {
+  CommandFailure.failed("\(error)").report()
+  exit(1)
+} catch let error as KafkaError {
+  CommandFailure.failed("\(error)").report()
+  exit(1)
 } catch {
   let code = Affinityd.exitCode(for: error)
   if code == .success {

@@ -17,15 +17,31 @@ import Testing
       let help = try await Program.succeed([command, "--help"], in: folder)
       #expect(help.output.contains("USAGE: affinityd \(command)"))
       #expect(help.complaint.isEmpty)
-      // Every option of the usage line has a line of its own.
-      let usage = help.output.split(separator: "\n").first { $0.hasPrefix("USAGE") } ?? ""
-      let options = usage.matches(of: /--[a-z-]+/).map { String($0.output) }
-      #expect(options.count > (command == "run" ? 1 : 2), "\(command): \(options)")
-      let (_, list) = help.output.splitOnce("OPTIONS:")
-      for option in options {
-        let lines = list.split(separator: "\n").filter { $0.contains(option) }
-        #expect(lines.contains { $0.hasPrefix("  -") }, "\(command) \(option)")
+      // Every option has words that say what it is for, beside it or on the line below.
+      let list = help.output.splitOnce("OPTIONS:").1.split(separator: "\n").map(String.init)
+      let starts = list.indices.filter { list[$0].hasPrefix("  -") }
+      #expect(starts.count > (command == "run" ? 2 : 3), "\(command): \(list)")
+      for at in starts {
+        let words = list[at].dropFirst(26)
+        let below = at + 1 < list.count ? list[at + 1].dropFirst(26) : ""
+        #expect(
+          words.contains(" ") || list[at].count <= 26 && words.isEmpty && !below.isEmpty
+            || list[at].count > 26 && !below.isEmpty && list[at + 1].hasPrefix("      "),
+          "\(command): \(list[at])")
       }
+    }
+    // What is said for some of them where a person looks for it.
+    for (command, options) in [
+      ("replay", ["--ticks", "--final", "--out", "--threads", "--config", "--set"]),
+      ("produce", ["--bootstrap", "--rate", "--catalogue", "--event-timestamps", "--property"]),
+      ("broker", ["--partitions", "--bootstrap-file"]), ("run", ["--config", "--set"]),
+      ("import", ["--map", "--rejects", "--catalogue", "--without-refunds"]),
+      ("simulate", ["--events", "--seed", "--late-by", "--duplicates"]),
+      ("explain", ["--user", "--id", "--json"]), ("demo", ["--duration", "--logs"]),
+      ("validate", ["--keys", "--effective", "--json"]),
+    ] {
+      let help = try await Program.succeed([command, "--help"], in: folder)
+      for option in options { #expect(help.output.contains("  \(option)") || help.output.contains(", \(option)"), "\(command) \(option)") }
     }
     #expect(try await Program.run(["help", "run"], in: folder).status == 0)
   }

@@ -191,12 +191,6 @@ import Testing
     try await expectSchema("event", log, every: 100, in: folder)
   }
 
-  /// A list goes out where it changes, and where its measure does not use the number of contexts that
-  /// alone is no change: the number is that of the model the list came with.
-  private func withoutContexts(_ text: String) -> String {
-    text.replacing(/("measure":"(?:cosine|conditional)","count":\d+),"contexts":\d+/) { $0.1 }
-  }
-
   /// A member of a model's record as it is written: a text, or an object without objects in it.
   private func member(_ name: String, of text: String) -> Substring {
     guard let range = text.firstRange(of: "\"\(name)\":") else { return "" }

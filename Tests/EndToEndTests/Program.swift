@@ -77,6 +77,12 @@ final class Program: @unchecked Sendable {
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: outputPath))
     process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: complaintPath))
+    // Our threads may have signals blocked, and a child inherits that. The executable under test must
+    // cope; a shell does not.
+    var (none, before) = (sigset_t(), sigset_t())
+    sigemptyset(&none)
+    if program != Program.path { pthread_sigmask(SIG_SETMASK, &none, &before) }
+    defer { if program != Program.path { pthread_sigmask(SIG_SETMASK, &before, nil) } }
     try process.run()
   }
 

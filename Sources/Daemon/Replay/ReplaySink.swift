@@ -1,7 +1,6 @@
 // Where replay's messages go: one file of JSON lines per topic, each message as it would have gone to
 // its topic, a null as {"key":…,"deleted":true}; or, with `--final`, the last state of each key.
 import Engine
-import Foundation
 import Sparse
 
 final class ReplaySink {
@@ -19,8 +18,7 @@ final class ReplaySink {
     self.directory = directory
     self.isFinal = isFinal
     self.skipsRecommendations = skipsRecommendations
-    try FileManager.default.createDirectory(
-      atPath: directory, withIntermediateDirectories: true)
+    try Folders.create(directory)
     for topic in OutputTopic.allCases {
       files.append(try LineFile(path: directory + "/" + topic.name + ".jsonl"))
     }

@@ -40,7 +40,7 @@ struct DemoCommand: ParsableCommand {
   func run() throws {
     Signals.install()
     let folder = logs ?? NSTemporaryDirectory() + "affinity-demo-\(getpid())"
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try Folders.create(folder)
     let cluster: MockCluster
     let topics = TopicNames()
     do throws(KafkaError) {

@@ -52,7 +52,8 @@ struct ProduceCommand: ParsableCommand {
     } catch let error as FileError {
       throw CommandFailure.failed("\(error)")
     } catch let error as KafkaError {
-      throw CommandFailure.failed("\(error)")
+      if error.isSettings { throw CommandFailure.usage("\(error)") }
+      throw CommandFailure.failed("\(bootstrap): \(error)")
     } catch let error as CatalogueFileError {
       throw CommandFailure.failed("\(error)")
     }

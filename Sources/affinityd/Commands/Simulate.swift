@@ -30,7 +30,8 @@ struct SimulateCommand: ParsableCommand {
   @Option(help: "Share of sessions without a user.") var anonymous = 0.1
   @Option(help: "Share of orders of which an item comes back.") var refunds = 0.03
   @Option(help: "Share of events that come late, by up to --late-by.") var late = 0.0
-  @Option(name: .customLong("late-by")) var lateBy = DurationArgument(milliseconds: 3_600_000)
+  @Option(name: .customLong("late-by"), help: "How late a late event may be.")
+  var lateBy = DurationArgument(milliseconds: 3_600_000)
   @Option(help: "Share of lines that repeat an earlier one.") var duplicates = 0.0
   @Option(help: "Where the events go; - is standard output.") var out = "-"
   @Option(help: "Write the products (messages of shop.catalogue) here.") var catalogue: String?
