@@ -42,11 +42,17 @@ final class Driver {
   }
 
   /// Flush, seal, build, activate, renew.
-  func tick(_ time: Int64) {
+  func tick(_ time: Int64) { put(make(time)) }
+
+  func make(_ time: Int64) -> BuiltModel {
     engine.flush(into: &outputs)
-    let built = builder.build(engine.seal(tick: time)) { parts, body in
+    collect()
+    return builder.build(engine.seal(tick: time)) { parts, body in
       for part in 0..<parts { body(part) }
     }
+  }
+
+  func put(_ built: BuiltModel) {
     engine.activate(built, into: &outputs)
     collect()
     collect(built.outputs)

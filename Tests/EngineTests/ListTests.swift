@@ -28,8 +28,8 @@ import Testing
   @Test(arguments: 0..<6)
   func everyListEqualsTheTwins(block: Int) {
     var checked = 0
-    for n in 0..<12 {
-      let seed = UInt64(50_000 + block * 1000 + n)
+    for n in 0..<RandomLog.count(12) {
+      let seed = UInt64(50_000_000 + block * 1_000_000 + n)
       var log = RandomLog(seed: seed)
       log.churn = n % 5 == 4
       var configuration = log.configuration()
@@ -96,8 +96,8 @@ import Testing
   @Test(arguments: 0..<4)
   func lingerOnlyDropsOvertakenCauses(block: Int) {
     var dropped = 0
-    for n in 0..<25 {
-      let seed = UInt64(90_000 + block * 1000 + n)
+    for n in 0..<RandomLog.count(25) {
+      let seed = UInt64(90_000_000 + block * 1_000_000 + n)
       var log = RandomLog(seed: seed)
       var configuration = log.configuration()
       configuration.recommendEnabled = true
@@ -207,8 +207,8 @@ import Testing
   func renewals(block: Int) {
     var sentCount = 0
     var unchanged = 0
-    for n in 0..<12 {
-      let seed = UInt64(170_000 + block * 1000 + n)
+    for n in 0..<RandomLog.count(12) {
+      let seed = UInt64(170_000_000 + block * 1_000_000 + n)
       var log = RandomLog(seed: seed)
       var configuration = log.configuration()
       configuration.recommendEnabled = true

@@ -2,6 +2,7 @@
 // wrong often: late, repeated, refunded before and after, at equal times, anonymous, without ids.
 import Engine
 import Events
+import Foundation
 import Recommender
 import Sparse
 
@@ -23,6 +24,11 @@ struct RandomLog {
   private var now: Int64
   private var past: [Event] = []
   private var held: [(at: Int, event: Event)] = []
+
+  /// Logs of one test: `usual`, times AFFINITY_TWIN where that is set, for a longer search.
+  static func count(_ usual: Int) -> Int {
+    usual * max(1, ProcessInfo.processInfo.environment["AFFINITY_TWIN"].flatMap { Int($0) } ?? 1)
+  }
 
   static let itemNames = [
     "sku-1", "sku-10", "sku-2", "a", "ab", "b", "\u{e9}", "Z", "item-with-a-long-prefix-2",
