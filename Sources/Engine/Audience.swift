@@ -25,8 +25,10 @@ struct Cause: BitwiseCopyable {
 struct Listener: BitwiseCopyable {
   /// The latest event time of a cause.
   var lastActive: Int64 = .min
-  /// Low word of the hash of the last list sent; 0 = none.
+  /// Low word of the hash of the last list sent, which is odd; 0 = none.
   var lastList: UInt64 = 0
+  /// A list was sent, and which one is not known.
+  static let unknownList: UInt64 = 2
   var session = Fingerprint.zero
   var hasSession = false
   var isPending = false

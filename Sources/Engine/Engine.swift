@@ -183,6 +183,8 @@ public struct Engine: ~Copyable {
       } else {
         entry.pointee.hasSession = false
       }
+      // The run before sent a list here: one that nobody knows any more, so the next renewal is sent.
+      if isSilent && model != nil { entry.pointee.lastList = Listener.unknownList }
       if isCause && model != nil {
         entry.pointee.cause = Cause(
           topic: position.topic, partition: position.partition, offset: position.offset,
