@@ -33,7 +33,7 @@ run: build
 
 # The executable is built first: the end-to-end tests start it.
 test: build
-	$(SWIFT) test -c release --disable-testable-imports --disable-xctest $(if $(FILTER),--filter $(FILTER)) </dev/null
+	$(SWIFT) test -c release --disable-testable-imports --disable-xctest $(if $(FILTER),--filter "$(FILTER)") </dev/null
 
 # README.md's table of keys is the code's: between <!-- keys --> and <!-- /keys -->.
 readme: build

@@ -152,8 +152,10 @@ import Testing
       json["user"]?.string ?? json["session"]?.string.map { "~" + $0 }
     }
     expectEqual(
-      "lists", reader.table("affinity.recommendations").mapValues(lists),
-      try finalTable(replay + "/recommendations.jsonl", key: user).mapValues(lists))
+      "lists",
+      reader.table("affinity.recommendations").mapValues(lists).mapValues(withoutTotals),
+      try finalTable(replay + "/recommendations.jsonl", key: user).mapValues(lists)
+        .mapValues(withoutTotals))
 
     let last = String(decoding: try #require(reader.last("affinity.models")?.value), as: UTF8.self)
     let model = String(decoding: try lines(of: replay + "/models.jsonl")[0], as: UTF8.self)
@@ -272,4 +274,10 @@ func causes(_ events: [Record], from activation: JSON?) -> Set<String> {
     ids.insert("shop.events-\(record.partition)-\(record.offset)")
   }
   return ids
+}
+
+/// A list without its numbers of contexts and baskets: where no score follows from them, their change alone
+/// renews no list.
+private func withoutTotals(_ text: String) -> String {
+  text.replacing(/,"(?:contexts|baskets)":\d+/) { _ in "" }
 }
