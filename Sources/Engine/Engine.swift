@@ -213,10 +213,15 @@ public struct Engine: ~Copyable {
     if audience.listeners[Int(id)].needsRenewal { renewList(id, into: &outputs) }
   }
 
+  /// Partitions of a topic whose positions are kept; a log file may claim any number.
+  static let maximumPartitions = 1 << 16
+
   private mutating func note(_ position: LogPosition) {
     let topic = Int(position.topic)
     let partition = Int(position.partition)
-    guard topic < positions.count, partition >= 0 else { return }
+    guard topic < positions.count, partition >= 0, partition < Engine.maximumPartitions else {
+      return
+    }
     while positions[topic].count <= partition { positions[topic].append(-1) }
     if position.offset >= positions[topic][partition] {
       positions[topic][partition] = position.offset &+ 1

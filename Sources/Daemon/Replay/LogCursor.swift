@@ -157,7 +157,7 @@ final class LogCursor {
     if line.count == 0 { return }
     guard let record = try? JSON(line), let topic = record["topic"]?.string,
       let partition = integer(record["partition"]).flatMap({ Int32(exactly: $0) }),
-      let offset = integer(record["offset"])
+      let offset = integer(record["offset"]), partition >= 0, offset >= 0
     else {
       // Not a record: its bytes are decoded as an event would be, and rejected.
       chunk.batch.append(value: line)
