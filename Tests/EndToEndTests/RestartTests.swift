@@ -123,7 +123,15 @@ import Testing
       }
       texts["\(id) \(model)"] = value
     }
-    print("restart: \(again) lists came again after two kills, \(numbers.count) models")
+    // Every act since the first model has its list, whenever the daemon was killed.
+    let begun = try #require(reader.read("affinity.models").first { $0.keyText == "m-000001" }?.json)
+    let wanted = causes(reader.read("shop.events"), from: begun["activation"])
+    let missing = wanted.subtracting(self.ids(reader).keys).count
+    #expect(wanted.count > 8000)
+    #expect(missing == 0, "\(missing) of \(wanted.count) acts have no list")
+    let twice = self.ids(reader).count { $0.value > 1 }
+    #expect(twice > 0, "nothing came again: the kills met no list that was not committed")
+    print("restart: \(twice) lists came again after two kills (\(again) of the same model), \(numbers.count) models")
     func user(_ json: JSON) -> String? {
       json["user"]?.string ?? json["session"]?.string.map { "~" + $0 }
     }

@@ -6,6 +6,8 @@
 //  - Until there are snapshots every start reads the log from its beginning. Records below the group's
 //    committed offset change rows and make no list; from there on lists are published.
 //  - The first model waits until every partition has been read to its end once; then the timer decides.
+//    After a restart there is one before that: every partition waits at its committed offset, and the
+//    model of what was committed comes into force. So each act behind it has its list again, however old.
 //  - Offsets are committed at a cut: waiting lists are made, and once everything published up to there is
 //    acknowledged, the positions of the cut go to the group.
 //  - A model's record is published before the first list made with it; its other messages follow in
@@ -47,6 +49,14 @@ public final class Daemon {
   private var atEnd = Set<TopicPartition>()
   private var isCaughtUp = false
   private var paused: [TopicPartition] = []
+
+  /// After a restart: partitions still on their way to their committed offset, and those that are past it,
+  /// with the offset at which they go on once there is a model.
+  private var isRestoring = false
+  /// Records of this poll that will come again.
+  private var heldRecords = 0
+  private var restoring = Set<TopicPartition>()
+  private var held: [TopicPartition: Int64] = [:]
 
   /// Messages of models not yet published: neighbours, rules, popularity.
   private var backlog: [(built: BuiltModel, next: Int)] = []
@@ -184,7 +194,8 @@ public final class Daemon {
     if counters.firstRecordAt == 0 { counters.firstRecordAt = receivedAt }
     var from = 0
     while from < polled.count { from = try takePart(polled, from: from, receivedAt: receivedAt) }
-    counters.records += polled.count
+    counters.records += polled.count - heldRecords
+    heldRecords = 0
     counters.bytes += polled.bytes
     return true
   }
@@ -214,6 +225,10 @@ public final class Daemon {
         timestamp: message.timestamp ?? -1)
       if message.topic != 0 {
         try takeCatalogue(message, position)
+        continue
+      }
+      if isRestoring && position.offset >= committed[position.partition] ?? 0 {
+        hold(message.place, at: position.offset)
         continue
       }
       guard let event = batch.event(at: i - from) else {
@@ -284,7 +299,9 @@ public final class Daemon {
 
   private func handle(_ event: ConsumerEvent) throws {
     switch event {
-    case .endOfPartition(let place, _): atEnd.insert(place)
+    case .endOfPartition(let place, _):
+      atEnd.insert(place)
+      restoring.remove(place)
     case .offsetOutOfRange(let place, let offset, _):
       // Reading again what the rows hold already changes nothing (natural keys), so the beginning is safe;
       // what retention has removed meanwhile is gone, and is said.
@@ -322,6 +339,9 @@ public final class Daemon {
     }
     let events = partitions.filter { $0.place.topic == 0 }
     let behind = events.reduce(Int64(0)) { $0 + ($1.offset ?? 0) }
+    isRestoring = engine.model == nil && behind > 0
+    restoring = isRestoring ? Set(events.map(\.place)) : []
+    held = [:]
     log.info(
       "assigned \(events.count) partitions of \(options.topics.events)\(behind > 0 ? ", \(behind) records committed before" : "")")
     return starts
@@ -332,6 +352,31 @@ public final class Daemon {
     atEnd = []
     publisher.endCut()
     cut = []
+  }
+
+  /// The partition has reached what was committed: what follows is read again once there is a model.
+  private func hold(_ place: TopicPartition, at offset: Int64) {
+    heldRecords += 1
+    if held[place] != nil { return }
+    held[place] = offset
+    restoring.remove(place)
+    // Only to spare the broker: records that come nevertheless are left out as these were.
+    do throws(KafkaError) { try consumer.pause([place]) } catch { log.warning("pause: \(error)") }
+  }
+
+  /// The model of what was committed is in force (or nothing was there): everything goes on.
+  private func endRestoring() throws {
+    isRestoring = false
+    if held.isEmpty { return }
+    let starts = held.sorted { $0.key < $1.key }
+    held = [:]
+    atEnd = []
+    do throws(KafkaError) {
+      try consumer.restart(starts.map { PartitionStart($0.key, .at($0.value)) })
+      try consumer.resume(starts.map(\.key))
+    } catch {
+      throw DaemonFailure.tryAgain("\(error)")
+    }
   }
 
   // MARK: lists and models
@@ -362,7 +407,16 @@ public final class Daemon {
   }
 
   private func advanceModels() throws {
-    if let finished = worker.take() { try activate(finished) }
+    if let finished = worker.take() {
+      try activate(finished)
+      if isRestoring { try endRestoring() }
+    }
+    if isRestoring {
+      guard restoring.isEmpty, !consumer.assignment.isEmpty, worker.outstanding == 0 else { return }
+      guard let tick = engine.streamTime else { return try endRestoring() }
+      log.info("at the committed offsets: \(counters.records) records, rows digest \(engine.digest.hex)")
+      return try makeModel(tick: tick)
+    }
     if !isCaughtUp {
       let mine = consumer.assignment
       if !mine.isEmpty && mine.allSatisfy({ atEnd.contains($0.place) }) {
@@ -377,8 +431,15 @@ public final class Daemon {
     guard isCaughtUp, worker.outstanding == 0, backlog.isEmpty, engine.renewalCount == 0,
       now() >= nextTick, let tick = engine.streamTime
     else { return }
+    if engine.positions == sealedPositions {
+      nextTick = now() + options.modelInterval * 1_000_000
+      return
+    }
+    try makeModel(tick: tick)
+  }
+
+  private func makeModel(tick: Int64) throws {
     nextTick = now() + options.modelInterval * 1_000_000
-    if engine.positions == sealedPositions { return }
     let begin = now()
     try makeWaitingLists()
     let sealed = now()
