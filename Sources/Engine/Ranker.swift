@@ -140,7 +140,7 @@ struct Ranker: ~Copyable {
     clear(touchedCount)
     // Whether a cause has a message may not depend on what was sent before: an empty list is one too.
     if chosen.isEmpty && listener.lastList == 0 && cause.isModel { return 0 }
-    let hash = self.hash(chosen, model: model, interactions: interactions)
+    let hash = Ranker.hash(chosen, interactions: interactions)
     if let unlessHash, unlessHash == hash { return hash }
 
     let start = outputs.writer.count
@@ -498,48 +498,15 @@ struct Ranker: ~Copyable {
     heap[i] = value
   }
 
-  /// A list is its items, their scores and the counts behind them; the number of contexts or baskets alone
-  /// is no change where no score follows from it (as with the neighbours' messages).
-  private func hash(_ chosen: [Chosen], model: Model, interactions: borrowing Interactions) -> UInt64 {
+  /// A list is its items and their scores: evidence that moves without them is no change.
+  private static func hash(_ chosen: [Chosen], interactions: borrowing Interactions) -> UInt64 {
     var h = Fingerprint(low: 0x9e37_79b9_7f4a_7c15, high: UInt64(chosen.count))
     for entry in chosen {
       h = Fingerprint(
         h, interactions.items.fingerprint(entry.item), entry.score.bitPattern,
         entry.rest.bitPattern)
-      if entry.count > 0 { mix(entry.listed.0, entry.item, model, interactions, into: &h) }
-      if entry.count > 1 { mix(entry.listed.1, entry.item, model, interactions, into: &h) }
-      if entry.count > 2 { mix(entry.listed.2, entry.item, model, interactions, into: &h) }
     }
     return h.low | 1
-  }
-
-  private func mix(
-    _ contribution: Contribution, _ item: UInt32, _ model: Model,
-    _ interactions: borrowing Interactions, into h: inout Fingerprint
-  ) {
-    let run = runs[Int(contribution.run)]
-    let place = Int(contribution.place)
-    switch run.source {
-    case SourceKind.popularity:
-      h = Fingerprint(
-        h, Fingerprint(low: UInt64(model.popular[place].count)),
-        model.popular[place].decayed.bitPattern, model.popular[0].decayed.bitPattern)
-    case SourceKind.rules:
-      guard let set = model.rules else { return }
-      let rule = Int(rules.found[place].rule)
-      let group = set.group(ofRule: rule)
-      let counts = set.counts(ofRule: rule, inGroup: group)
-      h = Fingerprint(
-        h, Fingerprint(low: UInt64(counts.both), high: UInt64(counts.antecedent)),
-        UInt64(counts.consequent), UInt64(set.antecedent(ofGroup: group).count))
-    default:
-      let table = model.neighbours[Int(run.source)]
-      let both = UInt64(table.both[run.start &+ place])
-      let counts = UInt64(table.sourceCount[Int(run.because)]) &<< 32
-        | UInt64(table.targetCount[Int(item)])
-      h = Fingerprint(
-        h, interactions.items.fingerprint(run.because), counts, both &<< 32 | UInt64(run.source))
-    }
   }
 
   // MARK: bytes

@@ -153,9 +153,8 @@ import Testing
     }
     expectEqual(
       "lists",
-      reader.table("affinity.recommendations").mapValues(lists).mapValues(withoutTotals),
-      try finalTable(replay + "/recommendations.jsonl", key: user).mapValues(lists)
-        .mapValues(withoutTotals))
+      reader.table("affinity.recommendations").mapValues(scores),
+      try finalTable(replay + "/recommendations.jsonl", key: user).mapValues(scores))
 
     let last = String(decoding: try #require(reader.last("affinity.models")?.value), as: UTF8.self)
     let model = String(decoding: try lines(of: replay + "/models.jsonl")[0], as: UTF8.self)
@@ -276,8 +275,16 @@ func causes(_ events: [Record], from activation: JSON?) -> Set<String> {
   return ids
 }
 
-/// A list without its numbers of contexts and baskets: where no score follows from them, their change alone
-/// renews no list.
-private func withoutTotals(_ text: String) -> String {
-  text.replacing(/,"(?:contexts|baskets)":\d+/) { _ in "" }
+/// Items and scores of a message's lists: what makes a list another one. Evidence that moves without them
+/// (the number of contexts, say) renews no list.
+private func scores(_ value: [UInt8]) -> String {
+  guard let json = try? JSON(String(decoding: value, as: UTF8.self)),
+    case .object(let lists) = json["lists"]
+  else { return "unreadable" }
+  return lists.map { list in
+    let items = (list.value.array ?? []).map {
+      "\($0["id"]?.string ?? "?") \($0["score"]?.number ?? -1) \($0["rest"]?.number ?? -1)"
+    }
+    return "\(list.key): " + items.joined(separator: ", ")
+  }.joined(separator: "; ")
 }
