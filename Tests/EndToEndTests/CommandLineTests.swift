@@ -4,7 +4,7 @@ import Events
 import Foundation
 import Testing
 
-@Suite struct CommandLineTests {
+@Suite(.ownThread) struct CommandLineTests {
   static let commands = [
     "run", "demo", "replay", "explain", "simulate", "import", "validate", "produce", "broker",
   ]

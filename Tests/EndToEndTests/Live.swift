@@ -155,6 +155,11 @@ struct Record: Sendable {
   var headers: [Header]
 
   var keyText: String { String(decoding: key ?? [], as: UTF8.self) }
+  /// The id of a recommendation: its first member.
+  var id: String? {
+    guard let value, value.starts(with: "{\"id\":\"".utf8) else { return nil }
+    return String(decoding: value.dropFirst(7).prefix { $0 != 0x22 }, as: UTF8.self)
+  }
   var json: JSON? { value.flatMap { try? JSON(String(decoding: $0, as: UTF8.self)) } }
 }
 

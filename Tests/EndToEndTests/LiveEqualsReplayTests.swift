@@ -4,7 +4,7 @@ import Events
 import Foundation
 import Testing
 
-@Suite struct LiveEqualsReplayTests {
+@Suite(.ownThread) struct LiveEqualsReplayTests {
   /// A real log where there is one: UCI Online Retail, imported, with a year of orders and refunds; the
   /// outside consumer is kcat. The daemon finds the log there, so exactly one model is made.
   @Test func onlineRetail() async throws {
@@ -113,7 +113,7 @@ import Testing
         "simulate", "--events", "30000", "--seed", "11", "--users", "3000", "--items", "500", "--span",
         "5d", "--late", "0.05", "--duplicates", "0.02", "--out", log,
       ], in: folder)
-    let settings = ["rules.min_support": "3", "recommend.refresh": "30d", "recommend.linger": "0s"]
+    let settings = RestartTests.settings
     let flags = settings.keys.sorted().flatMap { ["--set", "\($0)=\(settings[$0] ?? "")"] }
     let replay = folder.file("replay")
     try await Program.succeed(
@@ -166,7 +166,7 @@ import Testing
     // With no linger every act after the first model has its list, once, and its id names the act.
     let first = try #require(reader.read("affinity.models").first?.json)
     let expected = causes(reader.read("shop.events"), from: first["activation"])
-    let seen = reader.read("affinity.recommendations").compactMap { $0.json?["id"]?.string }
+    let seen = reader.read("affinity.recommendations").compactMap(\.id)
     let caused = seen.filter { $0.hasPrefix("shop.events-") }
     let distinct = Set(seen).count
     #expect(distinct == seen.count, "an id was published twice")

@@ -4,7 +4,7 @@ import Foundation
 import Kafka
 import Testing
 
-@Suite struct OutageTests {
+@Suite(.ownThread) struct OutageTests {
   /// The broker frozen for ten seconds under load, with a producer's queue of a hundred messages: the
   /// daemon waits, holds no more than its bounds, and goes on; each act has its list exactly once.
   @Test func frozenBrokerAndTinyQueue() async throws {
@@ -55,7 +55,7 @@ import Testing
     let first = try #require(
       reader.read("affinity.models").first { $0.keyText == "m-000001" }?.json)
     let expected = causes(reader.read("shop.events"), from: first["activation"])
-    let seen = reader.read("affinity.recommendations").compactMap { $0.json?["id"]?.string }
+    let seen = reader.read("affinity.recommendations").compactMap(\.id)
     let caused = seen.filter { $0.hasPrefix("shop.events-") }
     #expect(expected.count > 5000)
     let isEach = Set(caused) == expected
@@ -87,7 +87,7 @@ import Testing
     let broker = try await Broker(partitions: 2, in: folder)
     let daemon = try LiveDaemon(
       broker, in: folder, kafka: ["queue.buffering.max.messages": "10"],
-      settings: ["recommend.linger": "0s", "recommend.refresh": "30d"])
+      settings: ["recommend.linger": "0s", "recommend.refresh": "30d", "shutdown.timeout": "10m"])
     let producing = try Program(["produce", log, "-b", broker.bootstrap, "--rate", "600"], in: folder)
     try await eventually(60, "it publishes") {
       try daemon.requireRunning()

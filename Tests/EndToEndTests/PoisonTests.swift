@@ -5,7 +5,7 @@ import Foundation
 import Kafka
 import Testing
 
-@Suite struct PoisonTests {
+@Suite(.ownThread) struct PoisonTests {
   static let maxMessageBytes = 4_000_000
 
   /// What was sent, and where it is.

@@ -1,10 +1,57 @@
 // The built executable as a process: started, waited for, signalled, ended. Everything it writes goes to
 // files of the test's own folder, so that no pipe can fill.
 //
-// Tests here wait by sleeping, never by blocking: many run side by side on two cores.
+// Tests here mostly wait, and their waits must end in time whatever else keeps the cores busy: so each runs
+// on a thread of its own (`.ownThread`), not on the pool that all other tests share.
 import Foundation
 import Glibc
 import Testing
+
+/// Threads that may block: one for each test that runs.
+final class OwnThreads: TaskExecutor, @unchecked Sendable {
+  static let shared = OwnThreads()
+  private let condition = NSCondition()
+  private var jobs: [UnownedJob] = []
+  private var idle = 0
+
+  func enqueue(_ job: consuming ExecutorJob) {
+    condition.lock()
+    jobs.append(UnownedJob(job))
+    if idle < jobs.count {
+      idle += 1
+      Thread.detachNewThread { self.work() }
+    }
+    condition.signal()
+    condition.unlock()
+  }
+
+  private func work() {
+    while true {
+      condition.lock()
+      while jobs.isEmpty { condition.wait() }
+      let job = jobs.removeFirst()
+      idle -= 1
+      condition.unlock()
+      job.runSynchronously(on: asUnownedTaskExecutor())
+      condition.lock()
+      idle += 1
+      condition.unlock()
+    }
+  }
+}
+
+struct OwnThread: SuiteTrait, TestTrait, TestScoping {
+  var isRecursive: Bool { true }
+  func provideScope(
+    for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+  ) async throws {
+    try await withTaskExecutorPreference(OwnThreads.shared) { try await function() }
+  }
+}
+
+extension Trait where Self == OwnThread {
+  static var ownThread: Self { Self() }
+}
 
 struct TestFailure: Error, CustomStringConvertible {
   var description: String
@@ -70,19 +117,29 @@ final class Program: @unchecked Sendable {
     guard FileManager.default.isExecutableFile(atPath: program) else {
       throw TestFailure(description: "\(program) is not there: make build")
     }
-    process.executableURL = URL(fileURLWithPath: program)
-    process.arguments = arguments
+    // Should we be killed, so are they (where util-linux is new enough to say so).
+    let leash = "/usr/bin/setpriv"
+    if FileManager.default.isExecutableFile(atPath: leash) {
+      process.executableURL = URL(fileURLWithPath: leash)
+      process.arguments = ["--pdeathsig", "KILL", program] + arguments
+    } else {
+      process.executableURL = URL(fileURLWithPath: program)
+      process.arguments = arguments
+    }
     process.environment = ["PATH": "/usr/bin:/bin:/usr/local/bin", "TMPDIR": folder.path].merging(
       environment) { $1 }
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: outputPath))
     process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: complaintPath))
-    // Our threads may have signals blocked, and a child inherits that. The executable under test must
-    // cope; a shell does not.
-    var (none, before) = (sigset_t(), sigset_t())
-    sigemptyset(&none)
-    if program != Program.path { pthread_sigmask(SIG_SETMASK, &none, &before) }
-    defer { if program != Program.path { pthread_sigmask(SIG_SETMASK, &before, nil) } }
+    // A child inherits the mask of the thread that starts it: the executable under test must cope with one
+    // that blocks everything it listens to, as a pool's thread may; others need not.
+    var (mask, before) = (sigset_t(), sigset_t())
+    sigemptyset(&mask)
+    if program == Program.path {
+      for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&mask, number) }
+    }
+    pthread_sigmask(SIG_SETMASK, &mask, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
     try process.run()
   }
 
@@ -139,16 +196,17 @@ func eventually(
   _ seconds: Double, _ what: @autoclosure () -> String, every milliseconds: Int = 20,
   _ condition: () throws -> Bool
 ) async throws {
-  let start = ContinuousClock.now
+  // Not the continuous clock: a machine that was put to sleep has not made us wait.
+  let start = SuspendingClock.now
   while try !condition() {
-    if ContinuousClock.now - start > .seconds(seconds) {
+    if SuspendingClock.now - start > .seconds(seconds) {
       throw TestFailure(description: "waited \(Int(seconds)) s until: \(what())")
     }
-    try await Task.sleep(for: .milliseconds(milliseconds))
+    usleep(UInt32(milliseconds) * 1000)
   }
 }
 
-func pause(_ seconds: Double) async throws { try await Task.sleep(for: .seconds(seconds)) }
+func pause(_ seconds: Double) async throws { usleep(UInt32(seconds * 1e6)) }
 
 /// The lines of a file, as bytes, without their newlines.
 func lines(of path: String) throws -> [[UInt8]] {

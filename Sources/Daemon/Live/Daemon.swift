@@ -46,6 +46,10 @@ public final class Daemon {
 
   /// Per events partition: below it, records are replayed silently.
   private var committed: [Int32: Int64] = [:]
+  /// The same of the catalogue, which is read whole at every start: only its dead letters are not repeated.
+  private var committedCatalogue: [Int32: Int64] = [:]
+  /// Per catalogue partition: the next offset.
+  private var cataloguePositions: [Int32: Int64] = [:]
   private var atEnd = Set<TopicPartition>()
   private var isCaughtUp = false
   private var paused: [TopicPartition] = []
@@ -272,6 +276,7 @@ public final class Daemon {
 
   private func takeCatalogue(_ message: MessageView, _ position: LogPosition) throws {
     counters.catalogueRecords += 1
+    cataloguePositions[position.partition] = position.offset + 1
     let key = message.key ?? UnsafeRawBufferPointer(start: nil, count: 0)
     if let fault = engine.takeCatalogue(key: key, value: message.value, limits: options.limits) {
       try reject(message, position, fault)
@@ -284,7 +289,8 @@ public final class Daemon {
   ) throws {
     counters.rejects[Int(rejection.reason.rawValue)] += 1
     engine.skip(position)
-    if position.topic == 0 && position.offset < committed[position.partition] ?? 0 { return }
+    let known = position.topic == 0 ? committed : committedCatalogue
+    if position.offset < known[position.partition] ?? 0 { return }
     let letter = DeadLetter(
       topic: position.topic == 0 ? options.topics.events : options.topics.catalogue,
       partition: position.partition, offset: position.offset, timestamp: position.timestamp,
@@ -330,7 +336,11 @@ public final class Daemon {
     for one in partitions {
       let partition = Int(one.place.partition)
       let known = engine.positions[Int(one.place.topic)]
-      if one.place.topic == 0 { committed[one.place.partition] = one.offset ?? 0 }
+      if one.place.topic == 0 {
+        committed[one.place.partition] = one.offset ?? 0
+      } else {
+        committedCatalogue[one.place.partition] = one.offset ?? 0
+      }
       if partition < known.count && known[partition] >= 0 {
         starts.append(.at(known[partition]))
       } else {
@@ -567,6 +577,13 @@ public final class Daemon {
     for (partition, offset) in engine.positions[0].enumerated() where offset >= 0 {
       let place = TopicPartition(topic: 0, partition: partition)
       if mine.contains(place) && offset > committed[Int32(partition)] ?? 0 {
+        cut.append(PartitionOffset(place, offset: offset))
+      }
+    }
+    for place in mine where place.topic == 1 {
+      if let offset = cataloguePositions[place.partition],
+        offset > committedCatalogue[place.partition] ?? 0
+      {
         cut.append(PartitionOffset(place, offset: offset))
       }
     }
