@@ -301,11 +301,18 @@ func withoutModel(_ value: [UInt8]) -> [UInt8] {
   return Array(text.utf8)
 }
 
-/// What a recommendation says: from its lists on.
-func lists(_ value: [UInt8]) -> String {
-  let text = String(decoding: value, as: UTF8.self)
-  guard let range = text.firstRange(of: ",\"lists\":") else { return text }
-  return String(text[range.lowerBound...])
+/// Items and scores of a message's lists: what makes a list another one. Evidence that moves without them
+/// (the number of contexts, say) renews no list.
+func scores(_ value: [UInt8]) -> String {
+  guard let json = try? JSON(String(decoding: value, as: UTF8.self)),
+    case .object(let lists) = json["lists"]
+  else { return "unreadable" }
+  return lists.map { list in
+    let items = (list.value.array ?? []).map {
+      "\($0["id"]?.string ?? "?") \($0["score"]?.number ?? -1) \($0["rest"]?.number ?? -1)"
+    }
+    return "\(list.key): " + items.joined(separator: ", ")
+  }.joined(separator: "; ")
 }
 
 /// A replay's file of a keyed topic in its final state, by the member that is the key.

@@ -274,17 +274,3 @@ func causes(_ events: [Record], from activation: JSON?) -> Set<String> {
   }
   return ids
 }
-
-/// Items and scores of a message's lists: what makes a list another one. Evidence that moves without them
-/// (the number of contexts, say) renews no list.
-private func scores(_ value: [UInt8]) -> String {
-  guard let json = try? JSON(String(decoding: value, as: UTF8.self)),
-    case .object(let lists) = json["lists"]
-  else { return "unreadable" }
-  return lists.map { list in
-    let items = (list.value.array ?? []).map {
-      "\($0["id"]?.string ?? "?") \($0["score"]?.number ?? -1) \($0["rest"]?.number ?? -1)"
-    }
-    return "\(list.key): " + items.joined(separator: ", ")
-  }.joined(separator: "; ")
-}

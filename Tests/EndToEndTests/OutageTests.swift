@@ -65,8 +65,8 @@ import Testing
       json["user"]?.string ?? json["session"]?.string.map { "~" + $0 }
     }
     expectEqual(
-      "lists", reader.table("affinity.recommendations").mapValues(lists),
-      try finalTable(replay + "/recommendations.jsonl", key: user).mapValues(lists))
+      "lists", reader.table("affinity.recommendations").mapValues(scores),
+      try finalTable(replay + "/recommendations.jsonl", key: user).mapValues(scores))
 
     // Now the broker freezes for good. A stop is given up at shutdown.timeout, and says so.
     broker.program.signal(SIGSTOP)

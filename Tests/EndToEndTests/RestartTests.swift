@@ -135,8 +135,8 @@ import Testing
       json["user"]?.string ?? json["session"]?.string.map { "~" + $0 }
     }
     expectEqual(
-      "lists", reader.table("affinity.recommendations").mapValues(lists),
-      try finalTable(replay + "/recommendations.jsonl", key: user).mapValues(lists))
+      "lists", reader.table("affinity.recommendations").mapValues(scores),
+      try finalTable(replay + "/recommendations.jsonl", key: user).mapValues(scores))
     func bare(_ table: [[UInt8]: [UInt8]]) -> [[UInt8]: String] {
       table.mapValues { withoutContexts(String(decoding: withoutModel($0), as: UTF8.self)) }
     }
