@@ -23,6 +23,7 @@ let package = Package(
     // C and C++ edges
     .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "CMicroHTTPD", linkerSettings: [.linkedLibrary("microhttpd")]),
     .target(
       name: "CSimdJSON",
       cxxSettings: [.unsafeFlags(["-O3"])],
@@ -44,7 +45,7 @@ let package = Package(
     .target(
       name: "Daemon",
       dependencies: [
-        "Kafka", "Engine", "Events", "Recommender", "Sparse", "Importers",
+        "CMicroHTTPD", "Kafka", "Engine", "Events", "Recommender", "Sparse", "Importers",
         .product(name: "Yams", package: "Yams"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -80,7 +81,10 @@ let package = Package(
     .testTarget(name: "KafkaTests", dependencies: ["Kafka", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "EdgeTests",
-      dependencies: ["Daemon", "Importers", "Simulator", "Engine", "Recommender", "Sparse", "TestSupport"],
+      dependencies: [
+        "Daemon", "Importers", "Simulator", "Engine", "Recommender", "Sparse", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+      ],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Kafka", "Events"], swiftSettings: strict),

@@ -22,19 +22,22 @@ struct ConfigurationArguments: ParsableArguments {
   /// What file, environment and flags say together; all that is wrong is one failure.
   /// - Parameter status: the exit status of that failure (`run`: 78).
   func load(status: Int32 = 2) throws -> Configuration {
-    let flags = set.map { text in
-      let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      return (key: String(parts[0]), value: parts.count > 1 ? String(parts[1]) : "")
-    }
-    do {
-      return try Configuration.load(
-        file: file, environment: ProcessInfo.processInfo.environment, flags: flags)
-    } catch {
+    do throws(ConfigurationProblems) { return try read() } catch {
       let count = error.problems.count
       throw CommandFailure(
         message: "\(count) \(count == 1 ? "fault" : "faults") in the configuration\n\(error)",
         status: status)
     }
+  }
+
+  /// The same; all that is wrong as it is.
+  func read() throws(ConfigurationProblems) -> Configuration {
+    let flags = set.map { text in
+      let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      return (key: String(parts[0]), value: parts.count > 1 ? String(parts[1]) : "")
+    }
+    return try Configuration.load(
+      file: file, environment: ProcessInfo.processInfo.environment, flags: flags)
   }
 }
 

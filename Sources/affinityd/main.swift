@@ -1,6 +1,6 @@
 // affinityd: the table of contents. Each subcommand is a file in Commands.
 //
-// Exit status: 0 done, 1 failed, 2 wrong use; `run` uses sysexits (78 configuration, 75 try again).
+// Exit status: 0 done, 1 failed, 2 wrong use; `run` uses sysexits (see its help).
 import ArgumentParser
 import Daemon
 import Glibc
@@ -40,5 +40,6 @@ do {
   }
   let message = Affinityd.fullMessage(for: error)
   if !message.isEmpty { complain(message) }
-  exit(code == .validationFailure ? 2 : code.rawValue)
+  let isDaemon = CommandLine.arguments.dropFirst().first == "run"
+  exit(code == .validationFailure && !isDaemon ? 2 : code.rawValue)
 }

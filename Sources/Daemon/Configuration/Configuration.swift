@@ -17,17 +17,19 @@ public struct Configuration: Equatable, Sendable {
   }
 
   /// Where the admin port listens.
-  public struct Listen: Equatable, Sendable {
-    /// An address or name; empty: every interface.
-    public var host: String
-    /// 0: any free port.
-    public var port: Int
-    public init(host: String, port: Int) {
-      self.host = host
-      self.port = port
+  public enum Listen: Equatable, Sendable {
+    /// An address or name (empty: every interface) and a port (0: any free one).
+    case address(host: String, port: Int)
+    /// A socket in the file system.
+    case unix(path: String)
+
+    /// `host:port`, an IPv6 address in brackets; `unix:/path`.
+    public var description: String {
+      switch self {
+      case .address(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+      case .unix(let path): "unix:\(path)"
+      }
     }
-    /// `host:port`, an IPv6 address in brackets.
-    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
   }
 
   public var engine = EngineConfiguration()
@@ -47,7 +49,9 @@ public struct Configuration: Equatable, Sendable {
   /// "-" is standard output.
   public var metricsFile = "-"
   /// nil: no admin port.
-  public var adminListen: Listen? = Listen(host: "127.0.0.1", port: 9464)
+  public var adminListen: Listen? = .address(host: "127.0.0.1", port: 9464)
+  /// When the daemon counts as live and ready.
+  public var health = HealthLimits()
   /// "-" is standard error.
   public var logFile = "-"
   public var logLevel = LogLevel.info

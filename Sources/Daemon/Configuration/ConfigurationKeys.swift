@@ -160,6 +160,15 @@ struct ConfigurationKey: Sendable {
     key(
       "admin.listen", .listen(\.adminListen), "127.0.0.1:9464",
       "metrics, health and console by HTTP", speed: true),
+    key(
+      "health.max_lag", .integer(\.health.maxLag, 1...1_000_000_000_000), "100000",
+      "records behind the end of the events topic, above which the daemon is not ready", speed: true),
+    key(
+      "health.max_silence", .duration(\.health.maxSilence, second...day), "30s",
+      "time without an answer that is due from the brokers, after which it is not ready", speed: true),
+    key(
+      "health.watchdog", .duration(\.health.watchdog, second...day), "30s",
+      "time without a turn of the loop, after which it is not live", speed: true),
     key("log.file", .text(\.logFile), "-", "the readable log; - is standard error", speed: true),
     key("log.level", .choice(of: \.logLevel), "info", "what is worth a line", speed: true),
     key(

@@ -102,16 +102,23 @@ enum ConfigurationValue<Root>: Sendable {
         root[keyPath: path] = nil
         return
       }
+      if text.hasPrefix("unix:") {
+        let file = String(text.dropFirst(5))
+        if !file.hasPrefix("/") { throw fail("a socket's path begins with /: unix:/run/affinity/admin.sock") }
+        if file.utf8.count > 107 { throw fail("a socket's path has at most 107 bytes") }
+        root[keyPath: path] = .unix(path: file)
+        return
+      }
       guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
         (0...65_535).contains(port)
-      else { throw fail("host:port such as 127.0.0.1:9464, or off") }
+      else { throw fail("host:port such as 127.0.0.1:9464, unix:/path, or off") }
       var host = String(text[..<colon])
       if host.hasPrefix("[") && host.hasSuffix("]") {
         host = String(host.dropFirst().dropLast())
       } else if host.contains(":") {
         throw fail("an IPv6 address stands in brackets: [::1]:9464")
       }
-      root[keyPath: path] = Configuration.Listen(host: host, port: port)
+      root[keyPath: path] = .address(host: host, port: port)
     }
   }
 
@@ -153,7 +160,7 @@ enum ConfigurationValue<Root>: Sendable {
     case .decimal: "share of baskets below 1, count from 1"
     case .choice(let known, _, _): known.joined(separator: ", ")
     case .behaviours: "list of \(Self.behaviourNames)"
-    case .listen: "host:port, off"
+    case .listen: "host:port, unix:/path, off"
     }
   }
 

@@ -8,15 +8,23 @@ import Synchronization
 public struct LogFile: LogHandler {
   private let file: ReopenableFile
   private let label: String
+  private let threshold: LogThreshold
   public var metadata: Logger.Metadata = [:]
-  public var logLevel: Logger.Level
+  public var logLevel: Logger.Level {
+    get { threshold.level }
+    nonmutating set { threshold.level = newValue }
+  }
 
   private static let open = Mutex<[ReopenableFile]>([])
 
   public init(label: String, file: ReopenableFile, level: Logger.Level) {
+    self.init(label: label, file: file, threshold: LogThreshold(level))
+  }
+
+  public init(label: String, file: ReopenableFile, threshold: LogThreshold) {
     self.label = label
     self.file = file
-    logLevel = level
+    self.threshold = threshold
     LogFile.open.withLock { $0.append(file) }
   }
 
@@ -35,6 +43,29 @@ public struct LogFile: LogHandler {
     let all = metadata.merging(event.metadata ?? [:]) { $1 }
     for (key, value) in all.sorted(by: { $0.key < $1.key }) { line += " \(key)=\(value)" }
     line.withUTF8 { file.write(line: UnsafeRawBufferPointer($0)) }
+  }
+}
+
+/// What is worth a line, shared by all copies of a logger so that a reload can change it.
+public final class LogThreshold: Sendable {
+  private let index: Atomic<Int>
+
+  init(_ level: Logger.Level) { index = Atomic(LogThreshold.index(of: level)) }
+  /// By the name of the configuration, which are swift-log's.
+  public convenience init(_ level: Configuration.LogLevel) {
+    self.init(Logger.Level(rawValue: level.rawValue) ?? .info)
+  }
+
+  public var level: Logger.Level {
+    get { Logger.Level.allCases[index.load(ordering: .relaxed)] }
+    set { index.store(LogThreshold.index(of: newValue), ordering: .relaxed) }
+  }
+  public func set(_ level: Configuration.LogLevel) {
+    self.level = Logger.Level(rawValue: level.rawValue) ?? .info
+  }
+
+  private static func index(of level: Logger.Level) -> Int {
+    Logger.Level.allCases.firstIndex(of: level) ?? 0
   }
 }
 

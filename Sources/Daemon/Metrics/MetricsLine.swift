@@ -10,6 +10,8 @@ import Sparse
 struct MetricsLine: ~Copyable {
   private var writer = ByteWriter(capacity: 4096)
   private var isFirst = true
+  /// The line's numbers, as they stand in it.
+  private(set) var samples: [MetricsSample] = []
 
   init(kind: String, time: Int64) {
     writer.append("{")
@@ -21,11 +23,14 @@ struct MetricsLine: ~Copyable {
   mutating func put(_ name: String, _ value: Int) {
     key(name)
     writer.append(value)
+    samples.append(MetricsSample(key: name, value: Double(value)))
   }
   mutating func put(_ name: String, _ value: Double) {
     key(name)
     // Three significant decimals are enough for an operator; infinities have no place in JSON.
-    writer.append(value.isFinite ? (value * 1000).rounded() / 1000 : -1)
+    let shown = value.isFinite ? (value * 1000).rounded() / 1000 : -1
+    writer.append(shown)
+    samples.append(MetricsSample(key: name, value: shown))
   }
   mutating func put(_ name: String, _ value: String) {
     key(name)
