@@ -39,7 +39,13 @@ public enum Disposition: UInt8, CaseIterable, Sendable {
 }
 
 public struct Engine: ~Copyable {
-  public let configuration: EngineConfiguration
+  public private(set) var configuration: EngineConfiguration
+  /// Milliseconds a list waits for a later event of its listener. May change at any time: it decides which
+  /// causes are left out, not what a list says.
+  public var linger: Int64 {
+    get { configuration.recommend.linger }
+    set { configuration.recommend.linger = newValue }
+  }
   /// Names of the input topics, by `LogPosition.topic`.
   public let topics: [String]
   public var interactions: Interactions

@@ -34,8 +34,12 @@ public struct DaemonFailure: Error, CustomStringConvertible {
 }
 
 public final class Daemon {
-  let options: DaemonOptions
+  private(set) var options: DaemonOptions
   let log: Logger
+  private let health: Health
+  private let board: StatusBoard
+  private let reloader: Reloader?
+  private var nextReport: Int64 = 0
   private var engine: Engine
   private let worker: ModelWorker
   private let consumer: Consumer
@@ -74,43 +78,54 @@ public final class Daemon {
   private let decodeLimitBytes = 8 << 20
 
   public init(
-    _ options: DaemonOptions, log: Logger, metrics: ReopenableFile, clientLog: ClientLog
+    _ options: DaemonOptions, log: Logger, metrics: ReopenableFile, clientLog: ClientLog,
+    health: Health = Health(), board: StatusBoard = StatusBoard(), reloader: Reloader? = nil
   ) throws {
     self.options = options
     self.log = log
+    self.health = health
+    self.board = board
+    self.reloader = reloader
     let observer = ClientObserver(log: { clientLog.take($0) })
+    let consumerObserver = ClientObserver(
+      log: { clientLog.take($0) },
+      statistics: { health.took(statistics: $0, at: Process.monotonic) })
     var consumerConfig = options.kafka
     consumerConfig["enable.partition.eof"] = "true"
     do throws(KafkaError) {
       consumer = try Consumer(
         config: consumerConfig, topics: [options.topics.events, options.topics.catalogue],
-        observer: observer)
+        observer: consumerObserver)
       publisher = try Publisher(options, observer: observer)
     } catch {
       throw DaemonFailure(description: "\(error)", status: error.isSettings ? 78 : 75)
     }
     let sequence: Int
     do throws(KafkaError) {
-      try Daemon.waitForTopics(options, consumer, publisher)
+      try Daemon.waitForTopics(options, consumer, publisher, health)
       sequence = try LastModel.sequence(options, observer: observer)
     } catch {
       if Signals.isStopRequested { throw DaemonFailure.stopped }
+      if error.isDenied {
+        throw DaemonFailure(description: "the broker refuses us: \(error)", status: 69)
+      }
       throw DaemonFailure.tryAgain(
         "kafka.bootstrap.servers \(options.kafka["bootstrap.servers"] ?? "unset"): \(error), after \(options.topicTimeout / 1000) s")
     }
     engine = Engine(options.engine, topics: [options.topics.events, options.topics.catalogue])
     worker = ModelWorker(options.engine, after: sequence, threads: options.engine.threads)
     batch = EventBatch(limits: options.limits)
-    self.metrics = MetricsLog(metrics, interval: options.metricsInterval)
+    self.metrics = MetricsLog(metrics, interval: options.metricsInterval, board: board)
     if sequence > 0 { log.info("models so far: \(sequence)") }
   }
 
   /// Asks for all topics in short turns, so that a stop that comes meanwhile is heard.
   private static func waitForTopics(
-    _ options: DaemonOptions, _ consumer: Consumer, _ publisher: Publisher
+    _ options: DaemonOptions, _ consumer: Consumer, _ publisher: Publisher, _ health: Health
   ) throws(KafkaError) {
     let deadline = Process.monotonic + options.topicTimeout * 1_000_000
     while true {
+      health.turned(at: Process.monotonic)
       do throws(KafkaError) {
         try publisher.requireTopics(timeoutMilliseconds: 1000)
         _ = try consumer.requireTopics(timeoutMilliseconds: 1000)
@@ -145,12 +160,56 @@ public final class Daemon {
       try turn()
       if Signals.reloadCount != reloads {
         reloads = Signals.reloadCount
-        metrics.file.reopen()
-        LogFile.reopenAll()
-        log.info("log files opened anew")
+        reload()
       }
     }
     try drain()
+  }
+
+  /// SIGHUP: log files opened anew, and what can change while running taken from the configuration.
+  private func reload() {
+    health.reloading(at: now())
+    metrics.file.reopen()
+    LogFile.reopenAll()
+    log.info("log files opened anew")
+    if let configuration = reloader?.reload() {
+      options.modelInterval = configuration.modelInterval
+      nextTick = min(nextTick, now() + options.modelInterval * 1_000_000)
+      options.shutdownTimeout = configuration.shutdownTimeout
+      engine.linger = configuration.engine.recommend.linger
+      metrics.set(interval: configuration.metricsInterval)
+    }
+    health.reloaded()
+  }
+
+  /// Tells health that the loop turns, and a few times a second how it is.
+  private func reportHealth() {
+    let now = now()
+    health.turned(at: now)
+    if now < nextReport { return }
+    nextReport = now + 250_000_000
+    var report = LoopReport()
+    let mine = consumer.assignment
+    report.phase =
+      mine.isEmpty ? .connecting : isRestoring ? .restoring : isCaughtUp ? .running : .catchingUp
+    if isRestoring {
+      for (partition, end) in committed {
+        let known = engine.positions[0]
+        let at = Int(partition) < known.count ? known[Int(partition)] : 0
+        report.restored.done += Int(max(0, min(at, end)))
+        report.restored.total += Int(end)
+      }
+    }
+    report.hasModel = engine.model != nil
+    report.awaitsFirstEvent = isCaughtUp && engine.streamTime == nil
+    report.isPaused = !paused.isEmpty || !held.isEmpty
+    report.records = counters.records
+    report.acknowledged = publisher.acknowledged
+    report.outstanding = publisher.outstanding
+    for one in mine where one.place.topic == 0 {
+      report.lags.append((one.place.partition, Int(consumer.lag(one.place) ?? 0)))
+    }
+    health.report(report, at: now)
   }
 
   /// One turn of the loop.
@@ -473,6 +532,10 @@ public final class Daemon {
     counters.builderBytes = finished.bytes
     counters.pauseMilliseconds = max(counters.pauseMilliseconds, milliseconds(since: begin))
     let sizes = finished.built.sizes
+    board.note(
+      StatusBoard.ModelNote(
+        id: finished.built.model.id, time: Process.wallClock, seconds: finished.seconds,
+        items: sizes.items, pairs: sizes.pairs, baskets: sizes.baskets, rules: sizes.rules))
     let wanted = options.engine.rules.maxLength
     if let rules = finished.built.model.rules, wanted > 0, rules.maxLength > 0,
       rules.maxLength < wanted
@@ -529,6 +592,7 @@ public final class Daemon {
 
   /// Takes delivery reports, waiting at most `wait` ms.
   private func serve(wait: Int) throws {
+    reportHealth()
     do throws(Publisher.Failure) { try publisher.poll(timeoutMilliseconds: wait) } catch {
       throw DaemonFailure.tryAgain("\(error)")
     }
@@ -596,7 +660,9 @@ public final class Daemon {
 
   /// Makes and publishes what waits, commits, leaves the group; not longer than the shutdown timeout.
   private func drain() throws {
-    stopDeadline = now() + options.shutdownTimeout * 1_000_000
+    health.stopping()
+    // A little before the time at which `ShutdownDeadline` ends the process: we know better what is missing.
+    stopDeadline = now() + options.shutdownTimeout * 900_000
     log.info("stopping: lists that wait are made, then offsets committed")
     try makeWaitingLists()
     while engine.renew(limit: 256, into: &outputs) > 0 { try publishOutputs() }
@@ -616,7 +682,8 @@ public final class Daemon {
         "\(publisher.outstanding) messages not acknowledged at the shutdown timeout; offsets not committed")
     }
     if engine.model != nil && !cut.isEmpty {
-      do throws(KafkaError) { try consumer.commit(cut, timeoutMilliseconds: 5000) } catch {
+      let left = max(100, Int((stopDeadline - now()) / 1_000_000))
+      do throws(KafkaError) { try consumer.commit(cut, timeoutMilliseconds: min(left, 5000)) } catch {
         log.warning("commit: \(error)")
       }
     }
@@ -638,7 +705,7 @@ public final class Daemon {
     metrics.emit(
       now: now(), engine: engine, counters: counters, publisher: publisher, lag: lag,
       isCaughtUp: isCaughtUp, backlog: backlog.reduce(0) { $0 + $1.built.outputs.count - $1.next },
-      workerRows: worker.backlogRows)
+      workerRows: worker.backlogRows, isConfigurationGood: reloader?.lastSucceeded ?? true)
     counters.pauseMilliseconds = 0
     counters.sealMilliseconds = 0
   }

@@ -5,7 +5,8 @@ import Kafka
 
 final class MetricsLog {
   let file: ReopenableFile
-  private let interval: Int64
+  private let board: StatusBoard
+  private var interval: Int64
   private var next: Int64
   private var last: Int64
   private let started: Int64
@@ -13,24 +14,32 @@ final class MetricsLog {
   private var lastPublished = 0
   private var lastLists = 0
 
-  init(_ file: ReopenableFile, interval: Int64) {
+  /// - Parameter interval: milliseconds.
+  init(_ file: ReopenableFile, interval: Int64, board: StatusBoard) {
     self.file = file
+    self.board = board
     self.interval = interval * 1_000_000
     started = Process.monotonic
     last = started
     next = started + self.interval
   }
 
+  func set(interval milliseconds: Int64) {
+    interval = milliseconds * 1_000_000
+    next = min(next, Process.monotonic + interval)
+  }
+
   func isDue(now: Int64) -> Bool { now >= next }
 
   func emit(
     now: Int64, engine: borrowing Engine, counters: LiveCounters, publisher: Publisher, lag: Int64,
-    isCaughtUp: Bool, backlog: Int, workerRows: Int
+    isCaughtUp: Bool, backlog: Int, workerRows: Int, isConfigurationGood: Bool
   ) {
     let seconds = max(1e-9, Double(now - last) / 1e9)
     next = now + interval
     last = now
-    var line = MetricsLine(kind: "run", time: Process.wallClock)
+    let time = Process.wallClock
+    var line = MetricsLine(kind: "run", time: time)
     line.put("uptime_seconds", Double(now - started) / 1e9)
     line.put("interval_seconds", seconds)
     line.put("events_total", counters.records - counters.catalogueRecords)
@@ -77,7 +86,10 @@ final class MetricsLog {
     line.put("offsets_out_of_range", counters.offsetsOutOfRange)
     line.put("metrics_lines_dropped", file.dropped)
     line.put("bytes.resident", Process.residentBytes)
+    line.put("config_last_reload_successful", isConfigurationGood ? 1 : 0)
+    let samples = line.samples
     let bytes = line.finish()
     file.write(line: bytes.bytes)
+    board.publish(line: [UInt8](bytes.bytes), samples: samples, time: time)
   }
 }

@@ -11,10 +11,14 @@ struct RunCommand: ParsableCommand {
     abstract: "The daemon: reads the events topic, keeps the counts, publishes recommendations.",
     discussion: """
       Every start reads the log from its beginning, silently up to the group's committed offsets, and publishes \
-      from there. SIGTERM or SIGINT: makes the lists that wait, commits, leaves the group; a second one ends at \
-      once. SIGHUP opens the log files anew.
-      Exit status: 0 stopped as asked, 78 the configuration is wrong, 75 try again (the broker refuses or is away), \
-      73 a file cannot be opened.
+      from there. SIGTERM or SIGINT: makes the lists that wait, commits, leaves the group, within \
+      shutdown.timeout; a second one ends at once. SIGHUP opens the log files anew and takes from the \
+      configuration what can change while running; a bad configuration is logged and changes nothing.
+      Health, metrics and a console are on admin.listen. Under systemd (Type=notify) it says when it is \
+      ready, and feeds the watchdog.
+      Exit status (sysexits): 0 stopped as asked; 64 wrong use; 69 the broker refuses us (credentials, access \
+      rights); 73 a file cannot be opened; 75 try again (the broker is away, or what hung was ended at \
+      shutdown.timeout); 78 the configuration is wrong; 130 ended at once by a second signal.
       The keys of the configuration: affinityd validate --keys
       """)
 
@@ -32,18 +36,34 @@ struct RunCommand: ParsableCommand {
     } catch {
       throw CommandFailure(message: "\(error)", status: 73)
     }
-    let level = Logger.Level(rawValue: configuration.logLevel.rawValue) ?? .info
-    let logger = Logger(label: "affinityd") { LogFile(label: $0, file: logFile, level: level) }
+    let threshold = LogThreshold(configuration.logLevel)
+    let logger = Logger(label: "affinityd") { LogFile(label: $0, file: logFile, threshold: threshold) }
+    let deadline = ShutdownDeadline(milliseconds: configuration.shutdownTimeout, log: logger)
     logger.info("affinityd with librdkafka \(Kafka.Settings.library)")
     if configuration.delivery == .exactlyOnce {
       // Said, not hidden: transactions come with snapshots. Repeats after a crash have the same id.
       logger.warning(
         "delivery: exactly_once is not built yet; running at_least_once: after a crash messages may repeat, with the same ids")
     }
+    let health = Health(
+      configuration.health, manager: ServiceManager(ProcessInfo.processInfo.environment))
+    let watch = HealthWatch(health, log: logger)
+    defer { watch.end() }
+    let board = StatusBoard()
+    let admin = listen(configuration, health, board, logger)
+    defer { admin?.stop() }
+    let reloader = Reloader(
+      configuration, log: logger,
+      load: { [settings] () throws(ConfigurationProblems) in try settings.read() },
+      apply: { fresh in
+        threshold.set(fresh.logLevel)
+        health.set(fresh.health)
+        deadline.set(milliseconds: fresh.shutdownTimeout)
+      })
     do {
       let daemon = try Daemon(
         DaemonOptions(configuration), log: logger, metrics: metrics,
-        clientLog: ClientLog(logger))
+        clientLog: ClientLog(logger), health: health, board: board, reloader: reloader)
       try daemon.run()
     } catch let failure as DaemonFailure {
       if failure.status == 0 {
@@ -52,6 +72,25 @@ struct RunCommand: ParsableCommand {
       }
       logger.critical("\(failure)")
       throw CommandFailure(message: "\(failure)", status: failure.status)
+    }
+  }
+
+  /// The admin port. Where it cannot be had the daemon runs without: recommendations matter more than the
+  /// pages about them, and probes will tell.
+  private func listen(
+    _ configuration: Configuration, _ health: Health, _ board: StatusBoard, _ logger: Logger
+  ) -> AdminServer? {
+    guard let listen = configuration.adminListen else { return nil }
+    let pages = AdminPages(
+      health: health, board: board, eventsTopic: configuration.topics.events,
+      group: configuration.kafka["group.id"] ?? "")
+    do throws(AdminFailure) {
+      let server = try AdminServer(listen, pages: pages)
+      logger.info("admin port on \(server.address)")
+      return server
+    } catch {
+      logger.error("\(error); going on without metrics, health and console by HTTP")
+      return nil
     }
   }
 }
