@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Core: Sparse <- Recommender, Events <- Engine. Shell: Kafka, Importers, Daemon, affinityd.
+// Core: Sparse <- Recommender, Events <- Engine. Shell: Kafka, Importers, Snapshots, Daemon, affinityd.
 // ARCHITECTURE.md tells what each target holds; Tests/EdgeTests keeps the core's import list.
 
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
@@ -24,12 +24,14 @@ let package = Package(
     .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CMicroHTTPD", linkerSettings: [.linkedLibrary("microhttpd")]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .target(
       name: "CSimdJSON",
       cxxSettings: [.unsafeFlags(["-O3"])],
       linkerSettings: [.linkedLibrary("simdjson")]),
     .target(name: "CNumbers", cxxSettings: [.unsafeFlags(["-O3"])]),
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
+    .target(name: "CStorage", cSettings: [.unsafeFlags(["-O3"])]),
 
     // Core: no Kafka, clock, file, log, Foundation
     .target(name: "Sparse", dependencies: ["CNumbers"], swiftSettings: kernel),
@@ -43,6 +45,8 @@ let package = Package(
     .target(
       name: "Importers", dependencies: ["CZlib", "Sparse", "Events"], swiftSettings: strict),
     .target(
+      name: "Snapshots", dependencies: ["CStorage", "CCrypto", "Sparse"], swiftSettings: strict),
+    .target(
       name: "Daemon",
       dependencies: [
         "CMicroHTTPD", "Kafka", "Engine", "Events", "Recommender", "Sparse", "Importers",
@@ -54,19 +58,22 @@ let package = Package(
     .executableTarget(
       name: "affinityd",
       dependencies: [
-        "Daemon", "Simulator", "Importers", "Kafka", "Engine", "Events", "Recommender", "Sparse",
+        "Daemon", "Simulator", "Importers", "Kafka", "Engine", "Events", "Recommender", "Snapshots",
+        "Sparse",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
     .executableTarget(
       name: "Benchmarks",
-      dependencies: ["Engine", "Events", "Recommender", "Sparse", "Kafka", "Simulator", "Importers"],
+      dependencies: [
+        "Engine", "Events", "Recommender", "Sparse", "Kafka", "Simulator", "Importers", "Snapshots",
+      ],
       swiftSettings: strict),
 
     // Tests
     .target(
-      name: "TestSupport", dependencies: ["Sparse", "Events", "Recommender", "Importers"],
+      name: "TestSupport", dependencies: ["Sparse", "Events", "Recommender", "Importers", "Snapshots"],
       path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(name: "SparseTests", dependencies: ["Sparse", "TestSupport"], swiftSettings: strict),
     .testTarget(
@@ -77,6 +84,9 @@ let package = Package(
     .testTarget(
       name: "EngineTests",
       dependencies: ["Engine", "Events", "Recommender", "Sparse", "Simulator", "TestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SnapshotTests", dependencies: ["Snapshots", "CStorage", "Sparse", "TestSupport"],
       swiftSettings: strict),
     .testTarget(name: "KafkaTests", dependencies: ["Kafka", "TestSupport"], swiftSettings: strict),
     .testTarget(

@@ -7,6 +7,7 @@ case "neighbours": benchNeighbours(arguments: Array(arguments.dropFirst()))
 case "rules": benchRules(arguments: Array(arguments.dropFirst()))
 case "ranking": benchRanking(arguments: Array(arguments.dropFirst()))
 case "apply": benchApply(arguments: Array(arguments.dropFirst()))
+case "snapshots": benchSnapshots(arguments: Array(arguments.dropFirst()))
 default:
   print(
     """
@@ -15,6 +16,7 @@ default:
       rules        frequent itemsets and rules on simulated and real baskets
       ranking      ranked lists per second with evidence, as JSON bytes [catalogue size]
       apply        decode and Engine.apply, with a tick per million events [events]
+      snapshots    write, and read and check, plain and encrypted [folder] [megabytes]
     """)
   exit(arguments.isEmpty ? 0 : 2)
 }

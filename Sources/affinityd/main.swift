@@ -12,8 +12,8 @@ struct Affinityd: ParsableCommand {
     abstract: "Turns a shop's event log into recommendations, all the time.",
     subcommands: [
       RunCommand.self, DemoCommand.self, ReplayCommand.self, ExplainCommand.self,
-      SimulateCommand.self, ImportCommand.self, ValidateCommand.self, ProduceCommand.self,
-      BrokerCommand.self,
+      SimulateCommand.self, ImportCommand.self, ValidateCommand.self, InspectCommand.self,
+      ProduceCommand.self, BrokerCommand.self,
     ])
 }
 

@@ -14,6 +14,7 @@ import Testing
     // The shell, in the direction of its arrows.
     ("Kafka", ["CRdKafka", "Glibc", "Synchronization", "Foundation"]),
     ("Importers", ["CZlib", "Glibc", "Foundation", "Sparse", "Events"]),
+    ("Snapshots", ["CStorage", "CCrypto", "Glibc", "Foundation", "Synchronization", "Sparse"]),
   ]
   /// Files of the core that need the C library's logarithms and powers.
   static let mathematics: Set<String> = [

@@ -1,0 +1,30 @@
+// What snapshots need below Swift: CRC32C, and calls of Linux that Swift's Glibc does not show.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// CRC32C (Castagnoli; RFC 3720, as in iSCSI, ext4 and Kafka's records): by the processor's instruction
+// where it has one (SSE4.2, ARMv8 CRC), by tables elsewhere. Tests/SnapshotTests has the Swift twin.
+
+/// The checksum of what `crc` was the checksum of, followed by `length` bytes. Begin with 0.
+uint32_t affinity_crc32c(uint32_t crc, const void *data, size_t length);
+
+/// The same by tables, on any processor.
+uint32_t affinity_crc32c_tables(uint32_t crc, const void *data, size_t length);
+
+/// The checksum of A followed by B, from the two checksums and the length of B: parts can be
+/// summed at the same time. Complexity: O(log length).
+uint32_t affinity_crc32c_join(uint32_t first, uint32_t second, uint64_t second_length);
+
+/// Room on the disk for a file of so many bytes, where the file system knows how. Returns errno or 0.
+int affinity_reserve(int descriptor, int64_t bytes);
+
+/// Starts to write back a range of the page cache without waiting: a later fsync has less to do.
+void affinity_begin_writeback(int descriptor, int64_t from, int64_t count);
+
+#ifdef __cplusplus
+}
+#endif
