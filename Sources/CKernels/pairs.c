@@ -20,6 +20,15 @@ INLINE void ahead(const uint32_t *arena, const uint32_t *places, size_t k, size_
   if (k + AHEAD < beyond) __builtin_prefetch(arena + places[k + AHEAD]);
 }
 
+INLINE void row_ahead(const uint32_t *arena, const uint32_t *offsets, const uint32_t *counts,
+                      const uint32_t *rows, size_t k, size_t beyond) {
+  if (k + 2 * AHEAD < beyond) {
+    __builtin_prefetch(offsets + rows[k + 2 * AHEAD]);
+    __builtin_prefetch(counts + rows[k + 2 * AHEAD]);
+  }
+  if (k + AHEAD < beyond) __builtin_prefetch(arena + offsets[rows[k + AHEAD]]);
+}
+
 // Walks and takes once per width of a counter. Bytes, where no count can pass 255, keep the counters of
 // a wide catalogue in the first two cache levels.
 #define COUNTERS(CELL, NAME)                                                                        \
@@ -52,6 +61,17 @@ INLINE void ahead(const uint32_t *arena, const uint32_t *places, size_t k, size_
     }                                                                                               \
     return met;                                                                                     \
   }                                                                                                 \
+  static size_t columns_##NAME(const uint32_t *arena, const uint32_t *offsets,                      \
+                               const uint32_t *counts, const uint32_t *rows, size_t count,          \
+                               size_t beyond, CELL *scratch, uint32_t *touched) {                   \
+    size_t met = 0;                                                                                 \
+    for (size_t k = 0; k < count; k++) {                                                            \
+      row_ahead(arena, offsets, counts, rows, k, beyond);                                           \
+      const uint32_t *q = arena + offsets[rows[k]], *end = q + counts[rows[k]];                     \
+      for (; q < end; q++) met = touch_##NAME(*q, scratch, touched, met);                           \
+    }                                                                                               \
+    return met;                                                                                     \
+  }                                                                                                 \
   static void take_##NAME(const uint32_t *touched, size_t met, CELL *scratch, uint32_t *counts) {   \
     for (size_t k = 0; k < met; k++) {                                                              \
       uint32_t item = touched[k];                                                                   \
@@ -59,16 +79,20 @@ INLINE void ahead(const uint32_t *arena, const uint32_t *places, size_t k, size_
       scratch[item] = 0;                                                                            \
     }                                                                                               \
   }                                                                                                 \
-  static void take_linear_##NAME(const uint32_t *touched, size_t met, CELL *scratch,                \
-                                 const float *weights, uint32_t minimum, uint32_t *counts,          \
-                                 float *scores) {                                                   \
-    for (size_t k = 0; k < met; k++) {                                                              \
+  static size_t take_linear_##NAME(uint32_t *touched, size_t from, size_t to, size_t kept,          \
+                                   CELL *scratch, const float *weights, uint32_t minimum,           \
+                                   float floor, uint32_t *counts, float *scores) {                  \
+    for (size_t k = from; k < to; k++) {                                                            \
       uint32_t item = touched[k], count = scratch[item];                                            \
       float score = (float)(int32_t)count * weights[item];                                          \
+      score = count >= minimum ? score : -1.0f;                                                     \
       scratch[item] = 0;                                                                            \
-      counts[k] = count;                                                                            \
-      scores[k] = count >= minimum ? score : -1.0f;                                                 \
+      touched[kept] = item;                                                                         \
+      counts[kept] = count;                                                                         \
+      scores[kept] = score;                                                                         \
+      kept += score >= floor;                                                                       \
     }                                                                                               \
+    return kept;                                                                                    \
   }
 
 COUNTERS(uint8_t, 8)
@@ -86,6 +110,41 @@ size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t
               : rows_8(arena, places, count, beyond, scratch, touched);
 }
 
+size_t affinity_columns_touch(const uint32_t *arena, const uint32_t *offsets,
+                              const uint32_t *counts, const uint32_t *rows, size_t count,
+                              size_t beyond, void *scratch, int wide, uint32_t *touched) {
+  return wide ? columns_32(arena, offsets, counts, rows, count, beyond, scratch, touched)
+              : columns_8(arena, offsets, counts, rows, count, beyond, scratch, touched);
+}
+
+void affinity_columns_count(const uint32_t *arena, const uint32_t *offsets, const uint32_t *counts,
+                            const uint32_t *rows, size_t count, size_t beyond, uint32_t *scratch) {
+  for (size_t k = 0; k < count; k++) {
+    row_ahead(arena, offsets, counts, rows, k, beyond);
+    const uint32_t *q = arena + offsets[rows[k]], *end = q + counts[rows[k]];
+    for (; q < end; q++) scratch[*q]++;
+  }
+}
+
+void affinity_marks_set(uint64_t *marks, const uint32_t *rows, size_t count) {
+  for (size_t k = 0; k < count; k++) marks[rows[k] >> 6] |= 1ull << (rows[k] & 63);
+}
+
+void affinity_marks_clear(uint64_t *marks, const uint32_t *rows, size_t count) {
+  for (size_t k = 0; k < count; k++) marks[rows[k] >> 6] = 0;
+}
+
+uint32_t affinity_marks_count(const uint64_t *marks, const uint32_t *rows, size_t count) {
+  uint64_t a = 0, b = 0;
+  size_t k = 0;
+  for (; k + 2 <= count; k += 2) {
+    a += marks[rows[k] >> 6] >> (rows[k] & 63) & 1;
+    b += marks[rows[k + 1] >> 6] >> (rows[k + 1] & 63) & 1;
+  }
+  if (k < count) a += marks[rows[k] >> 6] >> (rows[k] & 63) & 1;
+  return (uint32_t)(a + b);
+}
+
 void affinity_counts_take(const uint32_t *touched, size_t met, void *scratch, int wide,
                           uint32_t *counts) {
   if (wide)
@@ -94,13 +153,13 @@ void affinity_counts_take(const uint32_t *touched, size_t met, void *scratch, in
     take_8(touched, met, scratch, counts);
 }
 
-void affinity_scores_take_linear(const uint32_t *touched, size_t met, void *scratch, int wide,
-                                 const float *weights, uint32_t minimum, uint32_t *counts,
-                                 float *scores) {
-  if (wide)
-    take_linear_32(touched, met, scratch, weights, minimum, counts, scores);
-  else
-    take_linear_8(touched, met, scratch, weights, minimum, counts, scores);
+size_t affinity_scores_take_linear(uint32_t *touched, size_t from, size_t to, size_t kept,
+                                   void *scratch, int wide, const float *weights, uint32_t minimum,
+                                   float floor, uint32_t *counts, float *scores) {
+  return wide ? take_linear_32(touched, from, to, kept, scratch, weights, minimum, floor, counts,
+                               scores)
+              : take_linear_8(touched, from, to, kept, scratch, weights, minimum, floor, counts,
+                              scores);
 }
 
 void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t count,
@@ -166,14 +225,15 @@ void *affinity_allocate(size_t size) {
 
 void affinity_release(void *memory) { free(memory); }
 
-LEVELS void affinity_candidates_place(const double *restrict values, const int64_t *restrict ranks,
-                                      size_t count, uint32_t *restrict places) {
+LEVELS void affinity_candidates_place(const double *restrict values, const int32_t *restrict ranks,
+                                      size_t count, float *restrict rounded,
+                                      uint32_t *restrict places) {
+  for (size_t i = 0; i < count; i++) rounded[i] = (float)values[i];
   for (size_t i = 0; i < count; i++) {
-    double value = values[i];
-    int64_t rank = ranks[i];
-    int64_t before = 0;
+    float value = rounded[i];
+    int32_t rank = ranks[i], before = 0;
     for (size_t j = 0; j < count; j++)
-      before += (values[j] > value) | ((values[j] == value) & (ranks[j] < rank));
+      before += (rounded[j] > value) | ((rounded[j] == value) & (ranks[j] < rank));
     places[i] = (uint32_t)before;
   }
 }

@@ -63,23 +63,84 @@ import Testing
       #expect(taken == touched.prefix(met).map { twin.counts[Int($0)] })
       #expect(scratch.allSatisfy { $0 == 0 })
       let weights = (0..<items).map { 1 / Float(1 + $0) }
-      var scores = [Float](repeating: 0, count: met)
-      scratch = before
-      affinity_scores_take_linear(touched, met, &scratch, 1, weights, 2, &taken, &scores)
-      #expect(
-        scores
-          == PairKernels.linearScores(
-            counts: taken, weights: touched.prefix(met).map { weights[Int($0)] }, minimum: 2))
-      #expect(scratch.allSatisfy { $0 == 0 })
+      let plain = PairKernels.linearScores(
+        counts: taken, weights: touched.prefix(met).map { weights[Int($0)] }, minimum: 2)
       let keptBytes = bytes
-      var scoresAgain = scores
       var takenAgain = taken
-      affinity_scores_take_linear(
-        touched, met, &bytes, 0, weights, 2, &takenAgain, &scoresAgain)
-      #expect(scoresAgain == scores && takenAgain == taken && bytes.allSatisfy { $0 == 0 })
+      // The first third all, and of the others those that reach the floor.
+      let floor: Float = 0.1
+      let first = met / 3
+      let passed = (0..<met).filter { $0 < first || plain[$0] >= floor }
+      for wide in [Int32(1), 0] {
+        var list = touched
+        var scores = [Float](repeating: 0, count: met + 1)
+        takenAgain = [UInt32](repeating: 0, count: met + 1)
+        scratch = before
+        var kept = 0
+        for (from, to, least) in [(0, first, Float(-1)), (first, met, floor)] {
+          kept =
+            wide == 1
+            ? affinity_scores_take_linear(
+              &list, from, to, kept, &scratch, 1, weights, 2, least, &takenAgain, &scores)
+            : affinity_scores_take_linear(
+              &list, from, to, kept, &bytes, 0, weights, 2, least, &takenAgain, &scores)
+        }
+        #expect(list.prefix(kept) == ArraySlice(passed.map { touched[$0] }))
+        #expect(takenAgain.prefix(kept) == ArraySlice(passed.map { taken[$0] }))
+        #expect(scores.prefix(kept) == ArraySlice(passed.map { plain[$0] }))
+        if wide == 1 { #expect(scratch.allSatisfy { $0 == 0 }) }
+      }
+      #expect(bytes.allSatisfy { $0 == 0 })
+      takenAgain.removeLast()
       bytes = keptBytes
       affinity_counts_take(touched, met, &bytes, 0, &takenAgain)
       #expect(takenAgain == taken && bytes.allSatisfy { $0 == 0 })
+    }
+  }
+
+  /// Walks by numbers of rows, and rows two items have in common by marks.
+  @Test(arguments: [UInt64(16), 17, 18])
+  func columns(_ seed: UInt64) {
+    var random = SplitMix(seed: seed)
+    let items = 2 + random.below(60)
+    let arena = arena(&random, rows: 300, items: items, longest: 9)
+    let headers = arena.indices.dropLast().filter { arena[$0] >> 30 == 2 }.map { UInt32($0) }
+    let offsets = headers.map { $0 + 1 }
+    let counts = offsets.map { start in
+      UInt32(arena[Int(start)...].prefix { $0 >> 31 == 0 }.count)
+    }
+    func row(_ r: Int) -> ArraySlice<UInt32> {
+      arena[Int(offsets[r])..<Int(offsets[r] + counts[r])]
+    }
+    let columns = (0..<UInt32(items)).map { item in
+      headers.indices.filter { row($0).contains(item) }.map { UInt32($0) }
+    }
+    var marks = [UInt64](repeating: 0, count: 300 / 64 + 1)
+    for (item, column) in columns.enumerated() {
+      let twin = PairKernels.touch(
+        arena: arena, places: column.map { headers[Int($0)] }, arePlacesHeaders: true, items: items)
+      var touched = [UInt32](repeating: 0, count: items + 1)
+      var words = [UInt32](repeating: 0, count: items)
+      var dense = words
+      let met = affinity_columns_touch(
+        arena, offsets, counts, column, column.count, column.count, &words, 1, &touched)
+      #expect(words == twin.counts, "seed \(seed), item \(item)")
+      #expect(touched.prefix(met) == ArraySlice(twin.touched))
+      affinity_columns_count(
+        arena, offsets, counts, column, column.count, column.count, &dense)
+      #expect(dense == twin.counts)
+      if column.count < 256 {
+        var bytes = [UInt8](repeating: 0, count: items)
+        let again = affinity_columns_touch(
+          arena, offsets, counts, column, column.count, column.count, &bytes, 0, &touched)
+        #expect(again == met && bytes.map { UInt32($0) } == twin.counts)
+      }
+      affinity_marks_set(&marks, column, column.count)
+      for (other, rows) in columns.enumerated() {
+        #expect(affinity_marks_count(marks, rows, rows.count) == twin.counts[other])
+      }
+      affinity_marks_clear(&marks, column, column.count)
+      #expect(marks.allSatisfy { $0 == 0 })
     }
   }
 
@@ -138,9 +199,10 @@ import Testing
     var random = SplitMix(seed: seed)
     for count in [0, 1, 3, 4, 5, 64, 191] {
       let values = (0..<count).map { _ in Double(random.below(20)) / 3 }
-      let ranks = (0..<count).map { Int64($0) }.shuffled(using: &random)
+      let ranks = (0..<count).map { Int32($0) }.shuffled(using: &random)
       var places = [UInt32](repeating: 0, count: count)
-      affinity_candidates_place(values, ranks, count, &places)
+      var rounded = [Float](repeating: 0, count: count)
+      affinity_candidates_place(values, ranks, count, &rounded, &places)
       let order = (0..<count).sorted {
         values[$0] != values[$1] ? values[$0] > values[$1] : ranks[$0] < ranks[$1]
       }

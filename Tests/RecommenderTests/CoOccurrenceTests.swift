@@ -255,6 +255,51 @@ func expectEqual(
     }
   }
 
+  static let renewable: [RelationConfiguration] = [
+    Measure.cosine, .lift, .conditional, .count,
+  ].flatMap {
+    [
+      relation("same-\($0.name)", $0),
+      relation("gated-\($0.name)", $0, minBoth: 2, shrinkage: 2.5),
+    ]
+  }
+
+  /// Lists brought from tick to tick by what changed, where there would be cheaper ways too.
+  @Test(
+    arguments: shapes + [
+      // Lists far shorter than rows of the product, so that most pairs stand in none.
+      Shape(seed: 31, rows: 400, items: 300, longest: 40, k: 3, skew: 1),
+      Shape(seed: 32, rows: 2500, items: 150, longest: 12, k: 5, skew: 2),
+      Shape(seed: 33, rows: 150, items: 2000, longest: 90, k: 8, skew: 0),
+    ])
+  func renewedListsAgreeWithTheTwin(_ shape: Shape) {
+    let matrix = Self.renewable[0].sourceMatrix
+    var counts = CoOccurrence(
+      matrices: [matrix], relations: Self.renewable, neighbours: shape.k)
+    counts.way = .renewal
+    var world = CoOccurrenceWorld(
+      seed: shape.seed, matrices: 1, rows: shape.rows, skew: shape.skew)
+    for round in 0..<12 {
+      world.grow(to: shape.items * min(round + 4, 8) / 8)
+      // Two batches a tick, now and then of the same rows; most ticks change little.
+      for batch in 0..<2 {
+        let rows = round == 0 ? shape.rows : round % 4 == 3 ? shape.rows / 3 : 1 + shape.rows / 60
+        counts.apply(
+          world.change(0, rows: batch == 0 ? rows : 2, longest: shape.longest), matrix: 0)
+      }
+      for (index, relation) in Self.renewable.enumerated() {
+        let table = counts.neighbours(relation: index, items: world.ranks, parallel: backwards)
+        let answer = world.twin.answer(
+          relation, source: 0, target: 0, k: shape.k, keys: world.keys)
+        expectEqual(
+          table, answer, items: world.keys.count,
+          "seed \(shape.seed), round \(round), \(relation.name)")
+      }
+    }
+    let renewals = counts.renewals
+    #expect(renewals == 11 * Self.renewable.count, "not the way that was asked for")
+  }
+
   @Test func nothingLeftAfterAllRowsAreEmptied() {
     let relation = relation("r", .cosine)
     var counts = CoOccurrence(

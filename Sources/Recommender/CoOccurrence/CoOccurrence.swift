@@ -19,9 +19,18 @@ public struct CoOccurrence: ~Copyable {
   private let mirrors: [RowMirror]
   /// Per matrix, the stored counts of its relation with itself.
   private let squares: [SquareCounts]
+  /// Per relation.
+  private let lists: [KeptLists]
+  /// How counts are brought current whatever it costs; for tests.
+  package var way: Way?
   private var diffs = RowDiffs()
   private let sources: [Int]
   private let targets: [Int]
+
+  /// How often lists were renewed; for tests.
+  package private(set) var renewals = 0
+
+  package enum Way { case square, renewal, recount }
 
   /// Each relation refers to its matrices by equality; `matrices` holds each of them once.
   public init(
@@ -32,6 +41,7 @@ public struct CoOccurrence: ~Copyable {
     self.neighbours = neighbours
     mirrors = matrices.map { _ in RowMirror() }
     squares = matrices.map { _ in SquareCounts() }
+    lists = relations.map { _ in KeptLists() }
     func place(_ matrix: MatrixConfiguration) -> Int {
       guard let found = matrices.firstIndex(of: matrix) else {
         preconditionFailure("a relation's matrix is not among the matrices")
@@ -48,8 +58,10 @@ public struct CoOccurrence: ~Copyable {
     let mirror = mirrors[matrix]
     let square = squares[matrix]
     diffs.removeAll()
-    mirror.apply(changes, diffs: &diffs, wantsDiffs: square.isCurrent)
+    let isKept = relations.indices.contains { sources[$0] == matrix && lists[$0].isCurrent }
+    mirror.apply(changes, diffs: &diffs, wantsDiffs: square.isCurrent || isKept)
     square.update(diffs, mirror)
+    for r in relations.indices where sources[r] == matrix { lists[r].take(diffs) }
     // What a bulk load grew is not kept for the batches that follow.
     if diffs.items.bytes > 1 << 24 { diffs = RowDiffs() }
   }
@@ -60,8 +72,8 @@ public struct CoOccurrence: ~Copyable {
   public func entries(matrix: Int) -> Int { mirrors[matrix].entries }
   /// Bytes held between ticks.
   public var bytes: Int {
-    mirrors.reduce(0) { $0 + $1.bytes } + squares.reduce(0) { $0 + $1.bytes } + diffs.items.bytes
-      + diffs.rows.bytes
+    mirrors.reduce(0) { $0 + $1.bytes } + squares.reduce(0) { $0 + $1.bytes }
+      + lists.reduce(0) { $0 + $1.bytes } + diffs.items.bytes + diffs.rows.bytes
   }
 
   /// The active items of one row, ascending; valid until the next `apply`.
@@ -111,18 +123,38 @@ public struct CoOccurrence: ~Copyable {
     let a = mirrors[sources[relation]]
     let b = mirrors[targets[relation]]
     precondition(items.count >= max(a.itemLimit, b.itemLimit), "an item without a key")
+    let lists = lists[relation]
     if a === b {
       let square = squares[sources[relation]]
       let active = a.columnCounts.reduce(0) { $0 + ($1 > 0 ? 1 : 0) }
-      if SquareCounts.suits(a, activeItems: active, work: a.work) {
+      if way == .square || way == nil && SquareCounts.suits(a, activeItems: active, work: a.work) {
+        lists.drop()
         if !square.isCurrent { square.rebuild(a, parallel) }
         square.ticked()
         return neighbours(from: square, a, configuration, items, parallel)
       }
       square.drop()
+      if let table = renewed(relation, a, items, parallel) {
+        renewals += 1
+        return table
+      }
     }
+    return recounted(relation, a, b, items, parallel)
+  }
+
+  // MARK: inside
+
+  /// Counts every pair of the rows.
+  private func recounted(
+    _ relation: Int, _ a: RowMirror, _ b: RowMirror, _ items: borrowing ItemRanks,
+    _ parallel: Parallel
+  ) -> NeighbourTable {
+    let configuration = relations[relation]
+    let lists = lists[relation]
     let columns = Columns(source: a, target: b, items: items.count, parallel)
     let words = digestWords(configuration, items)
+    let isKept = KeptLists.suits(configuration) && way != .recount
+    if isKept { lists.extend(to: items.count) }
     let input = ProductInput(
       items: items.count,
       starts: UnsafePointer(columns.starts.base), places: UnsafePointer(columns.places.base),
@@ -134,13 +166,129 @@ public struct CoOccurrence: ~Copyable {
         ? UnsafePointer(a === b ? words.source.base : words.target.base) : nil)
     let built = build(
       input, configuration, a, b, work: columns.work, contexts: contexts(relation: relation),
-      parallel)
-    _ = consume columns
-    _ = consume words
+      spares: isKept ? lists.spares : nil, parallel)
+    if isKept {
+      for item in 0..<items.count { lists.references[item] = built.targetCount[item] }
+      lists.adopt(built, words: words.source, limit: way == .renewal ? .max : a.work / 16)
+    }
     return built
   }
 
-  // MARK: inside
+  /// The lists of the last tick brought current, where there are any and that costs less than counting
+  /// every pair again.
+  private func renewed(
+    _ relation: Int, _ mirror: RowMirror, _ items: borrowing ItemRanks, _ parallel: Parallel
+  ) -> NeighbourTable? {
+    let configuration = relations[relation]
+    let lists = lists[relation]
+    guard way != .recount, lists.isCurrent, let old = lists.table,
+      keepsDigest == (lists.words.count > 0)
+    else { return nil }
+    let count = items.count
+    lists.extend(to: count)
+    let counts = Vec<UInt32>(repeating: 0, count: count)
+    for item in 0..<mirror.itemLimit { counts[item] = mirror.columnCounts[item] }
+    let before = Vec<UInt32>(repeating: 0, count: count)
+    let hasMoved = Vec<UInt8>(repeating: 0, count: count)
+    for item in 0..<old.itemCount { before[item] = old.targetCount[item] }
+    for item in 0..<count { hasMoved[item] = counts[item] == before[item] ? 0 : 1 }
+    let deltas = PairDeltas(lists.pending, counts: counts.base, items: count)
+    let isOffered = Vec<UInt8>(repeating: 0, count: count)
+    let drift = lists.refer(to: counts.base, count, configuration.measure, isOffered.base)
+    let met = mirror.work / UInt64(max(mirror.entries, 1)) + 1
+    var cost: UInt64 = UInt64(deltas.moves.count) * 8
+    for item in 0..<count {
+      let rows = UInt64(counts[item])
+      if isOffered[item] != 0 {
+        cost += rows * met * 2
+      } else if deltas.starts[item + 1] > deltas.starts[item] {
+        cost += min(rows * met, rows + deltas.probes[item])
+      }
+    }
+    if way == nil && cost > mirror.work { return nil }
+    let columns = Columns(source: mirror, target: mirror, items: count, ofRows: true, parallel)
+    let words = digestWords(configuration, items)
+    // A pair that went may have gone with its items' keys.
+    lists.words.extend(to: count, with: .zero)
+    let contexts = mirror.activeRows
+    let input = RenewalInput(
+      items: count, k: neighbours, view: mirror.view, counts: counts.base, hasMoved: hasMoved.base,
+      ranks: items.rankOf.base, columnStarts: columns.starts.base, columns: columns.places.base,
+      columnCount: columns.places.count, met: met, moveStarts: deltas.starts.base,
+      moves: deltas.moves.base, probes: deltas.probes.base, isOffered: isOffered.base,
+      drift: drift, isRescored: configuration.measure.usesContexts && contexts != old.contexts,
+      oldWords: keepsDigest ? UnsafePointer(lists.words.base) : nil,
+      newWords: keepsDigest ? UnsafePointer(words.source.base) : nil)
+    let scoring = Scoring(
+      configuration, source: counts.base, target: counts.base, count: count, contexts: contexts)
+    let earlier = Scoring(
+      configuration, source: before.base, target: before.base, count: count,
+      contexts: old.contexts)
+    let parts = count < 64 ? 1 : 16
+    let found = (0..<parts).map { _ in RenewedPart() }
+    scoring.withSeparable(configuration) { scorer in
+      ListRenewal.countAll(
+        input, floors: lists.floors.base, scorer: scorer, earlier: earlier.facts, found, parallel)
+    }
+    let offers = SortedOffers(found, lists: count)
+    let slots = Vec<UInt32>(repeating: 0, count: count)
+    let lengths = Vec<UInt32>(repeating: 0, count: count)
+    var total = 0
+    for item in 0..<count {
+      slots[item] = UInt32(clamping: total)
+      let known =
+        old.range(UInt32(item)).count + Int(lists.spareLengths[item])
+        + Int(offers.starts[item + 1] - offers.starts[item])
+      total += min(neighbours, lists.floors[item] > 0 ? neighbours : known)
+    }
+    let storage = NeighbourTable.Storage(items: count, slots: total)
+    storage.sourceCount.update(from: counts.base, count: count)
+    storage.targetCount.update(from: counts.base, count: count)
+    let spares = lists.spares
+    let output = ProductOutput(
+      slots: UnsafePointer(slots.base), lengths: lengths.base, ids: storage.ids,
+      both: storage.both, values: storage.values, spares: spares)
+    scoring.withSeparable(configuration) { scorer in
+      parallel(parts) { part in
+        ListRenewal.renew(
+          input, old, offers, output, spares, scorer: scorer,
+          range: (count * part / parts)..<(count * (part + 1) / parts), into: found[part])
+      }
+    }
+    var stale: [Int] = []
+    for part in found {
+      for s in 0..<part.stale.count { stale.append(Int(part.stale[s])) }
+    }
+    var product = ProductInput(
+      items: count, starts: UnsafePointer(columns.starts.base),
+      places: UnsafePointer(columns.places.base), placeCount: columns.places.count,
+      costs: UnsafePointer(columns.costs.base), arena: mirror.view.arena,
+      ranks: UnsafePointer(items.rankOf.base), isSymmetric: true, k: neighbours)
+    product.rows = mirror.view
+    let again = product
+    if !stale.isEmpty {
+      let parts = min(parts, stale.count)
+      scoring.withSeparable(configuration) { scorer in
+        parallel(parts) { part in
+          _ = RowProduct.run(
+            again, output, scorer: scorer,
+            items: stride(from: part, to: stale.count, by: parts).lazy.map { stale[$0] })
+        }
+      }
+    }
+    storage.close(slots: UnsafePointer(slots.base), lengths: UnsafePointer(lengths.base))
+    var digest = old.countsDigest
+    var pairs = old.pairs
+    for part in found {
+      digest &+= part.digest
+      pairs += part.pairs
+    }
+    let table = NeighbourTable(
+      measure: configuration.measure, shrinkage: configuration.shrinkage, contexts: contexts,
+      pairs: pairs, countsDigest: digest, storage: storage)
+    lists.adopt(table, words: words.source, limit: way == .renewal ? .max : mirror.work / 16)
+    return table
+  }
 
   private struct Words: ~Copyable {
     var source = Vec<Fingerprint>()
@@ -240,7 +388,7 @@ public struct CoOccurrence: ~Copyable {
 
   private func build(
     _ input: ProductInput, _ relation: RelationConfiguration, _ a: RowMirror, _ b: RowMirror,
-    work: UInt64, contexts: Int, _ parallel: Parallel
+    work: UInt64, contexts: Int, spares: ProductOutput.Spares?, _ parallel: Parallel
   ) -> NeighbourTable {
     let items = input.items
     let parts = items < 64 ? 1 : 32
@@ -262,67 +410,15 @@ public struct CoOccurrence: ~Copyable {
     let sums = Vec<ProductSums>(repeating: ProductSums(), count: parts)
     let output = ProductOutput(
       slots: UnsafePointer(slots.base), lengths: lengths.base, ids: storage.ids,
-      both: storage.both, values: storage.values)
+      both: storage.both, values: storage.values, spares: spares)
     scoring.with(relation) { scorer in
       parallel(parts) { part in
         sums[part] = RowProduct.run(
-          input, output, scorer: scorer, range: bounds[part]..<bounds[part + 1])
+          input, output, scorer: scorer, items: bounds[part]..<bounds[part + 1])
       }
     }
     return table(
       relation, storage, slots, lengths, sums, contexts: contexts, isSymmetric: input.isSymmetric)
-  }
-}
-
-/// Owns the tables that the scorers of one tick read.
-private struct Scoring: ~Copyable {
-  private let weights: Vec<Float>
-  private let logs: Vec<Double>
-  private let columns: Vec<Double>
-  let facts: ScoringFacts
-
-  /// Counts of sources and targets; the pointers live as long as the scorers are used.
-  init(
-    _ relation: RelationConfiguration, source: UnsafeMutablePointer<UInt32>,
-    target: UnsafeMutablePointer<UInt32>, count items: Int, contexts: Int
-  ) {
-    weights = Vec(repeating: 0, count: items)
-    var largest: UInt32 = 0
-    for item in 0..<items {
-      weights[item] = ScoringFacts.weight(relation.measure, count: target[item])
-      largest = max(largest, max(source[item], target[item]))
-    }
-    if relation.measure == .llr {
-      logs = AssociationScorer.logTable(limit: min(Int(largest), 1 << 20))
-      columns = Vec(repeating: 0, count: items)
-      let total = Measures.xLogX(contexts)
-      for item in 0..<items {
-        let count = Int(target[item])
-        columns[item] = total - (Measures.xLogX(count) + Measures.xLogX(contexts - count))
-      }
-    } else {
-      logs = Vec()
-      columns = Vec()
-    }
-    facts = ScoringFacts(
-      measure: relation.measure, sourceCount: UnsafePointer(source),
-      targetCount: UnsafePointer(target), weights: UnsafePointer(weights.base),
-      contexts: contexts, shrinkage: relation.shrinkage,
-      minBoth: UInt32(clamping: max(1, relation.minBoth)))
-  }
-
-  /// Hands over the scorer of the relation's measure, chosen once.
-  func with(_ relation: RelationConfiguration, _ body: (any Scorer) -> Void) {
-    switch (relation.measure, relation.shrinkage > 0) {
-    case (.llr, _):
-      body(
-        AssociationScorer(
-          facts, table: UnsafePointer(logs.base), tableSize: logs.count,
-          columns: UnsafePointer(columns.base)))
-    case (.jaccard, _): body(JaccardScorer(facts))
-    case (_, true): body(ShrunkScorer(facts))
-    case (_, false): body(LinearScorer(facts))
-    }
   }
 }
 

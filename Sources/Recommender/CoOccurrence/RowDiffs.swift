@@ -26,6 +26,19 @@ struct RowDiffs: ~Copyable {
     pairs = 0
   }
 
+  /// Adds what came later. A row may stand in both: changes add up pair by pair.
+  mutating func append(contentsOf other: borrowing RowDiffs) {
+    let shift = UInt32(items.count)
+    items.append(contentsOf: other.items.buffer)
+    for r in 0..<other.rows.count {
+      var row = other.rows[r]
+      row.start += shift
+      rows.append(row)
+    }
+    moves += other.moves
+    pairs += other.pairs
+  }
+
   /// Merges the old and the new items of a row, both ascending.
   mutating func append(
     old: UnsafeBufferPointer<UInt32>, new: UnsafeBufferPointer<UInt32>

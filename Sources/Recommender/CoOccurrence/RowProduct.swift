@@ -10,6 +10,8 @@ struct ProductInput {
   var starts: UnsafePointer<UInt32>
   var places: UnsafePointer<UInt32>
   var placeCount: Int
+  /// Where places are numbers of rows.
+  var rows: RowView?
   var costs: UnsafePointer<UInt64>
   /// Of the matrix whose rows are walked.
   var arena: UnsafePointer<UInt32>
@@ -28,6 +30,34 @@ struct ProductOutput {
   var ids: UnsafeMutablePointer<UInt32>
   var both: UnsafeMutablePointer<UInt32>
   var values: UnsafeMutablePointer<Double>
+  var spares: Spares?
+
+  /// Per item: room for `KeptLists.spare` pairs that follow its list, how many there are, and what
+  /// bounds the others' quick scores.
+  struct Spares {
+    var ids: UnsafeMutablePointer<UInt32>
+    var both: UnsafeMutablePointer<UInt32>
+    var lengths: UnsafeMutablePointer<UInt8>
+    var floors: UnsafeMutablePointer<Float>
+  }
+
+  @inline(__always) func list(_ item: Int) -> Selection.List {
+    let slot = Int(slots[item])
+    var list = Selection.List(ids: ids + slot, both: both + slot, values: values + slot)
+    if let spares {
+      list.spareIDs = spares.ids + item &* KeptLists.spare
+      list.spareBoth = spares.both + item &* KeptLists.spare
+      list.room = KeptLists.spare
+    }
+    return list
+  }
+
+  @inline(__always) func close(_ item: Int, _ taken: Selection.Taken) {
+    lengths[item] = UInt32(taken.length)
+    guard let spares else { return }
+    spares.lengths[item] = UInt8(taken.spares)
+    spares.floors[item] = taken.floor
+  }
 }
 
 /// Sums of one part.
@@ -38,11 +68,15 @@ struct ProductSums: BitwiseCopyable {
 }
 
 enum RowProduct {
+  /// Pairs from which a first floor is taken.
+  private static let sample = 512
+
   /// A whole scan costs about a quarter of a nanosecond a cell, an entry of the list two.
   static func isScanned(cost: UInt64, items: Int) -> Bool { cost &* 4 >= UInt64(items) }
 
-  static func run<S: Scorer>(
-    _ input: ProductInput, _ output: ProductOutput, scorer: S, range: Range<Int>
+  /// Writes the lists of the items given.
+  static func run<S: Scorer, Items: Sequence<Int>>(
+    _ input: ProductInput, _ output: ProductOutput, scorer: S, items: Items
   ) -> ProductSums {
     var scorer = scorer
     var sums = ProductSums()
@@ -50,9 +84,10 @@ enum RowProduct {
     let bytes = Vec<UInt8>(repeating: 0, count: input.items)
     let touched = Vec<UInt32>(capacity: input.items + 1)
     let counts = Vec<UInt32>(capacity: input.items)
-    var selection = Selection(k: input.k, longest: input.items)
-    for item in range {
-      output.lengths[item] = 0
+    var selection = Selection(
+      k: input.k, margin: output.spares == nil ? 0 : KeptLists.spare / 2, longest: input.items)
+    for item in items {
+      output.close(item, Selection.Taken(length: 0, spares: 0, floor: 0))
       let cost = input.costs[item]
       if cost == 0 { continue }
       let from = Int(input.starts[item])
@@ -60,20 +95,21 @@ enum RowProduct {
       let places = input.places + from
       // Prefetching runs on into the next item's places: most items are in few rows.
       let beyond = input.placeCount - from
-      let slot = Int(output.slots[item])
-      let list = Selection.List(
-        ids: output.ids + slot, both: output.both + slot, values: output.values + slot)
+      let list = output.list(item)
       scorer.begin(item: item)
-      let length: Int
+      let taken: Selection.Taken
       if isScanned(cost: cost, items: input.items) {
-        if input.isSymmetric {
+        if let view = input.rows {
+          affinity_columns_count(
+            view.arena, view.offsets, view.counts, places, rows, beyond, scratch.base)
+        } else if input.isSymmetric {
           affinity_pairs_count(input.arena, places, rows, beyond, scratch.base)
         } else {
           affinity_rows_count(input.arena, places, rows, beyond, scratch.base)
         }
-        sum(input, item, nil, scratch.base, input.items, &sums)
+        sum(input, item, scratch.base, &sums)
         scorer.score(nil, scratch.base, input.items, selection.scores.base)
-        length = selection.take(input.items, scorer, input.ranks, except: item, into: list) {
+        taken = selection.take(input.items, scorer, input.ranks, except: item, into: list) {
           (UInt32(truncatingIfNeeded: $0), scratch.base[$0])
         }
         scratch.base.update(repeating: 0, count: input.items)
@@ -83,18 +119,32 @@ enum RowProduct {
           rows > 255
           ? Counters(base: scratch.base, wide: 1) : Counters(base: bytes.base, wide: 0)
         let met =
-          input.isSymmetric
+          input.rows != nil
+          ? affinity_columns_touch(
+            input.rows!.arena, input.rows!.offsets, input.rows!.counts, places, rows, beyond,
+            counters.base, counters.wide, touched.base)
+          : input.isSymmetric
           ? affinity_pairs_touch(
             input.arena, places, rows, beyond, counters.base, counters.wide, touched.base)
           : affinity_rows_touch(
             input.arena, places, rows, beyond, counters.base, counters.wide, touched.base)
-        scorer.takeScores(touched.base, met, counters, counts.base, selection.scores.base)
-        sum(input, item, touched.base, counts.base, met, &sums)
-        length = selection.take(met, scorer, input.ranks, except: item, into: list) {
-          (touched.base[$0], counts.base[$0])
+        sum(input, item, touched.base, counters, met, &sums)
+        // The first pairs bound what the others must reach to be looked at again.
+        let first = min(met, sample)
+        var kept = scorer.takeScores(
+          touched.base, 0..<first, behind: 0, floor: -1, counters, counts.base,
+          selection.scores.base)
+        let floor = first < met ? selection.floor(kept) : 0
+        if first < met {
+          kept = scorer.takeScores(
+            touched.base, first..<met, behind: kept, floor: floor, counters, counts.base,
+            selection.scores.base)
         }
+        taken = selection.take(
+          kept, above: floor, scorer, input.ranks, except: item, into: list
+        ) { (touched.base[$0], counts.base[$0]) }
       }
-      output.lengths[item] = UInt32(length)
+      output.close(item, taken)
     }
     return sums
   }
@@ -103,26 +153,29 @@ enum RowProduct {
   /// smaller id only.
   @inline(__always)
   private static func sum(
-    _ input: ProductInput, _ item: Int, _ ids: UnsafePointer<UInt32>?,
-    _ counts: UnsafePointer<UInt32>, _ met: Int, _ sums: inout ProductSums
+    _ input: ProductInput, _ item: Int, _ ids: UnsafePointer<UInt32>, _ counters: Counters,
+    _ met: Int, _ sums: inout ProductSums
   ) {
-    if ids != nil {
-      sums.cells &+= met
-    } else {
-      sums.cells &+= affinity_counts_met(counts, met)
-    }
+    sums.cells &+= met
     guard let source = input.sourceWords, let targets = input.targetWords else { return }
     let word = source[item]
-    if let ids {
-      for k in 0..<met {
-        let target = Int(ids[k])
-        if input.isSymmetric && target < item { continue }
-        sums.digest &+= CountsDigest.element(word, targets[target], count: counts[k])
-      }
-    } else {
-      for target in (input.isSymmetric ? item : 0)..<met where counts[target] != 0 {
-        sums.digest &+= CountsDigest.element(word, targets[target], count: counts[target])
-      }
+    for k in 0..<met {
+      let target = Int(ids[k])
+      if input.isSymmetric && target < item { continue }
+      sums.digest &+= CountsDigest.element(word, targets[target], count: counters[target])
+    }
+  }
+
+  /// The same for a whole row.
+  @inline(__always)
+  private static func sum(
+    _ input: ProductInput, _ item: Int, _ counts: UnsafePointer<UInt32>, _ sums: inout ProductSums
+  ) {
+    sums.cells &+= affinity_counts_met(counts, input.items)
+    guard let source = input.sourceWords, let targets = input.targetWords else { return }
+    let word = source[item]
+    for target in (input.isSymmetric ? item : 0)..<input.items where counts[target] != 0 {
+      sums.digest &+= CountsDigest.element(word, targets[target], count: counts[target])
     }
   }
 

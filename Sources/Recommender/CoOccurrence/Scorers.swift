@@ -17,10 +17,13 @@ protocol Scorer {
   func scoreSquare(
     _ square: SquareCounts, _ label: Int, temporary: UnsafeMutablePointer<UInt32>,
     _ scores: UnsafeMutablePointer<Float>) -> Int
-  /// Moves the counts of touched targets out of scratch, and scores them.
+  /// Moves the counts of the touched targets of `range` out of scratch, and scores them; those below
+  /// `floor` may be left out. The others go on behind `kept` in `touched`, `counts` and `scores`.
+  /// Returns how many are kept then.
   func takeScores(
-    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
-    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>)
+    _ touched: UnsafeMutablePointer<UInt32>, _ range: Range<Int>, behind kept: Int, floor: Float,
+    _ scratch: Counters, _ counts: UnsafeMutablePointer<UInt32>,
+    _ scores: UnsafeMutablePointer<Float>) -> Int
   /// Values as published, and -1 for a pair that is no neighbour.
   func exact(
     _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
@@ -29,18 +32,42 @@ protocol Scorer {
 
 extension Scorer {
   func takeScores(
-    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
-    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>
-  ) {
-    affinity_counts_take(touched, met, scratch.base, scratch.wide, counts)
-    score(touched, counts, met, scores)
+    _ touched: UnsafeMutablePointer<UInt32>, _ range: Range<Int>, behind kept: Int, floor: Float,
+    _ scratch: Counters, _ counts: UnsafeMutablePointer<UInt32>,
+    _ scores: UnsafeMutablePointer<Float>
+  ) -> Int {
+    let from = range.lowerBound
+    affinity_counts_take(touched + from, range.count, scratch.base, scratch.wide, counts + from)
+    score(touched + from, counts + from, range.count, scores + from)
+    return range.upperBound
   }
+}
+
+/// A measure under which a list's order follows from each pair's count and the target's rows alone.
+protocol SeparableScorer: Scorer {
+  init(_ facts: ScoringFacts)
+  /// One pair's score.
+  func quick(_ both: UInt32, _ target: Int) -> Float
 }
 
 /// Dense counters of a row of the product: bytes, or 32-bit words where `wide` is 1.
 struct Counters {
   var base: UnsafeMutableRawPointer
   var wide: Int32
+
+  @inline(__always) subscript(item: Int) -> UInt32 {
+    wide != 0
+      ? base.load(fromByteOffset: item &* 4, as: UInt32.self)
+      : UInt32(base.load(fromByteOffset: item, as: UInt8.self))
+  }
+
+  @inline(__always) func clear(_ item: Int) {
+    if wide != 0 {
+      base.storeBytes(of: 0, toByteOffset: item &* 4, as: UInt32.self)
+    } else {
+      base.storeBytes(of: 0, toByteOffset: item, as: UInt8.self)
+    }
+  }
 }
 
 /// Facts all scorers share.
@@ -95,11 +122,14 @@ extension ScoringFacts {
 }
 
 /// cosine, lift, conditional, count without shrinkage: count times a weight of the target.
-struct LinearScorer: Scorer {
+struct LinearScorer: SeparableScorer {
   let facts: ScoringFacts
   var item = 0
   init(_ facts: ScoringFacts) { self.facts = facts }
   mutating func begin(item: Int) { self.item = item }
+  @inline(__always) func quick(_ both: UInt32, _ target: Int) -> Float {
+    both < facts.minBoth ? -1 : Float(both) * facts.weights[target]
+  }
   func score(
     _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
     _ scores: UnsafeMutablePointer<Float>
@@ -111,11 +141,13 @@ struct LinearScorer: Scorer {
     }
   }
   func takeScores(
-    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
-    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>
-  ) {
+    _ touched: UnsafeMutablePointer<UInt32>, _ range: Range<Int>, behind kept: Int, floor: Float,
+    _ scratch: Counters, _ counts: UnsafeMutablePointer<UInt32>,
+    _ scores: UnsafeMutablePointer<Float>
+  ) -> Int {
     affinity_scores_take_linear(
-      touched, met, scratch.base, scratch.wide, facts.weights, facts.minBoth, counts, scores)
+      touched, range.lowerBound, range.upperBound, kept, scratch.base, scratch.wide, facts.weights,
+      facts.minBoth, floor, counts, scores)
   }
   func exact(
     _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
@@ -131,7 +163,7 @@ struct LinearScorer: Scorer {
 }
 
 /// The same with shrinkage.
-struct ShrunkScorer: Scorer {
+struct ShrunkScorer: SeparableScorer {
   let facts: ScoringFacts
   let shrinkage: Float
   var item = 0
@@ -144,10 +176,14 @@ struct ShrunkScorer: Scorer {
     _ ids: UnsafePointer<UInt32>?, _ counts: UnsafePointer<UInt32>, _ met: Int,
     _ scores: UnsafeMutablePointer<Float>
   ) {
-    facts.map(ids, counts, met, scores) { both, target in
-      let c = Float(both)
-      return c * facts.weights[target] * (c / (c + shrinkage))
-    }
+    facts.map(ids, counts, met, scores, weighed)
+  }
+  @inline(__always) func quick(_ both: UInt32, _ target: Int) -> Float {
+    both < facts.minBoth ? -1 : weighed(both, target)
+  }
+  @inline(__always) private func weighed(_ both: UInt32, _ target: Int) -> Float {
+    let c = Float(both)
+    return c * facts.weights[target] * (c / (c + shrinkage))
   }
   func exact(
     _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,

@@ -18,6 +18,8 @@ struct Selection: ~Copyable {
 
   /// Relative rounding of quick scores is below 1e-6.
   static let slack: Float = 1 - 1e-5
+  /// Below the relation of two bounds that were each widened by the slack.
+  static let wideSlack: Float = 1 - 1e-4
 
   let k: Int
   /// Quick scores of the row go here, and then it is `take`n.
@@ -26,44 +28,66 @@ struct Selection: ~Copyable {
   private let maxima: Vec<Float>
   // What passed: value, rank, target, count.
   private let values: Vec<Double>
-  private let ranks: Vec<Int64>
+  private let ranks: Vec<Int32>
   private let targets: Vec<UInt32>
   private let counts: Vec<UInt32>
+  private let rounded: Vec<Float>
   private let order: Vec<UInt32>
+  /// Pairs that are to pass beyond K, at least.
+  private let margin: Int
   private var members = Vec<Candidate>()
 
   /// Up to so many candidates, comparing each with each in vectors beats sorting.
   private static let few = 192
 
   /// - Parameter longest: pairs of the longest row.
-  init(k: Int, longest: Int) {
+  init(k: Int, margin: Int = 0, longest: Int) {
     self.k = k
+    self.margin = margin
     scores = Vec(capacity: longest)
     places = Vec(capacity: longest + 1)
-    maxima = Vec(capacity: affinity_scores_groups(longest, k + 1))
+    maxima = Vec(capacity: affinity_scores_groups(longest, k + margin + 1))
     values = Vec(capacity: longest + 1)
     ranks = Vec(capacity: longest + 1)
     targets = Vec(capacity: longest + 1)
     counts = Vec(capacity: longest + 1)
-    order = Vec(capacity: Selection.few)
+    rounded = Vec(capacity: Selection.few)
+    order = Vec(capacity: 2 * Selection.few)
   }
 
-  /// Where a row's list goes.
+  /// Where a row's list goes, and up to `room` pairs that follow it.
   struct List {
     var ids: UnsafeMutablePointer<UInt32>
     var both: UnsafeMutablePointer<UInt32>
     var values: UnsafeMutablePointer<Double>
+    var spareIDs: UnsafeMutablePointer<UInt32>?
+    var spareBoth: UnsafeMutablePointer<UInt32>?
+    var room = 0
   }
 
-  /// Writes the K best of the `met` pairs that have been scored, in order, and returns how many.
-  /// - Parameter pair: a place's target and count.
+  /// What a row's list came to. No pair that was left out has a quick score above `floor`.
+  struct Taken {
+    var length: Int
+    var spares: Int
+    var floor: Float
+  }
+
+  /// A score that the K best of the `met` pairs scored so far reach, and some more.
+  func floor(_ met: Int) -> Float {
+    // The item itself, which no list holds, may be one that reaches the floor.
+    affinity_scores_floor(scores.base, met, k + margin + 1, maxima.base) * Selection.slack
+  }
+
+  /// Writes the K best of the `met` pairs that have been scored, in order, and those that follow.
+  /// - Parameters:
+  ///   - least: pairs below it were left out.
+  ///   - pair: a place's target and count.
   @inline(__always)
   mutating func take<S: Scorer>(
-    _ met: Int, _ scorer: borrowing S, _ rankOf: UnsafePointer<UInt32>, except item: Int,
-    into list: List, _ pair: (_ place: Int) -> (target: UInt32, both: UInt32)
-  ) -> Int {
-    // The item itself, which no list holds, may be one that reaches the floor.
-    let floor = affinity_scores_floor(scores.base, met, k + 1, maxima.base) * Selection.slack
+    _ met: Int, above least: Float = 0, _ scorer: borrowing S, _ rankOf: UnsafePointer<UInt32>,
+    except item: Int, into list: List, _ pair: (_ place: Int) -> (target: UInt32, both: UInt32)
+  ) -> Taken {
+    let floor = max(least, floor(met))
     let passed = affinity_scores_sieve(scores.base, met, floor, places.base)
     var count = 0
     for p in 0..<passed {
@@ -81,25 +105,64 @@ struct Selection: ~Copyable {
       values.base[count] = values.base[p]
       targets.base[count] = target
       counts.base[count] = counts.base[p]
-      ranks.base[count] = Int64(rankOf[Int(target)])
+      ranks.base[count] = Int32(truncatingIfNeeded: rankOf[Int(target)])
       count &+= values.base[p] < 0 ? 0 : 1
     }
-    return count <= Selection.few ? placeFew(count, list) : sortMany(count, list)
+    if count <= Selection.few { placeFew(count, list) } else { sortMany(count, list) }
+    var taken = Taken(
+      length: min(count, k), spares: max(0, min(count - k, list.room)), floor: floor)
+    if count > k + list.room {
+      // What was left out follows the last that was kept.
+      let last = taken.spares - 1
+      let (ids, both) = last < 0 ? (list.ids, list.both) : (list.spareIDs!, list.spareBoth!)
+      let at = last < 0 ? k - 1 : last
+      taken.floor = max(floor, Selection.above(scorer, ids[at], both[at]))
+    }
+    return taken
   }
 
-  private func placeFew(_ count: Int, _ list: List) -> Int {
-    affinity_candidates_place(values.base, ranks.base, count, order.base)
-    for i in 0..<count {
-      let place = Int(order.base[i])
-      if place >= k { continue }
+  /// Not below the quick score of any pair that the exact order puts behind this one.
+  @inline(__always)
+  static func above<S: Scorer>(_ scorer: borrowing S, _ id: UInt32, _ both: UInt32) -> Float {
+    var (id, both, score) = (id, both, Float(0))
+    scorer.score(&id, &both, 1, &score)
+    return score / slack
+  }
+
+  private func placeFew(_ count: Int, _ list: List) {
+    let sorted = order.base + Selection.few
+    affinity_candidates_place(values.base, ranks.base, count, rounded.base, order.base)
+    for i in 0..<count { sorted[Int(order.base[i])] = UInt32(truncatingIfNeeded: i) }
+    // Values that single precision cannot tell apart may stand in the order of their ranks.
+    for place in 1..<max(count, 1) {
+      let i = sorted[place]
+      var at = place
+      while at > 0 && isBehind(sorted[at &- 1], i) {
+        sorted[at] = sorted[at &- 1]
+        at &-= 1
+      }
+      sorted[at] = i
+    }
+    for place in 0..<min(count, k) {
+      let i = Int(sorted[place])
       list.ids[place] = targets.base[i]
       list.both[place] = counts.base[i]
       list.values[place] = values.base[i]
     }
-    return min(count, k)
+    if count <= k { return }
+    for place in k..<min(count, k &+ list.room) {
+      let i = Int(sorted[place])
+      list.spareIDs![place &- k] = targets.base[i]
+      list.spareBoth![place &- k] = counts.base[i]
+    }
   }
 
-  private mutating func sortMany(_ count: Int, _ list: List) -> Int {
+  @inline(__always) private func isBehind(_ a: UInt32, _ b: UInt32) -> Bool {
+    let (x, y) = (values.base[Int(a)], values.base[Int(b)])
+    return x < y || (x == y && ranks.base[Int(a)] > ranks.base[Int(b)])
+  }
+
+  private mutating func sortMany(_ count: Int, _ list: List) {
     members.removeAll()
     for i in 0..<count {
       members.append(
@@ -107,18 +170,30 @@ struct Selection: ~Copyable {
           value: values.base[i].bitPattern, rank: UInt32(truncatingIfNeeded: ranks.base[i]),
           id: targets.base[i], both: counts.base[i]))
     }
-    if count > k {
-      Selection.partition(members.base, count, k)
-      members.count = k
+    let wanted = k + list.room
+    if count > wanted {
+      Selection.partition(members.base, count, wanted)
+      members.count = wanted
     }
     Selection.sort(members.base, members.count)
-    for i in 0..<members.count {
-      let member = members[i]
-      list.ids[i] = member.id
-      list.both[i] = member.both
-      list.values[i] = Double(bitPattern: member.value)
+    Selection.write(members.base, members.count, k, list)
+  }
+
+  /// Writes sorted candidates: the first `k` as the list, the others as spares.
+  @inline(__always)
+  static func write(
+    _ members: UnsafePointer<Candidate>, _ count: Int, _ k: Int, _ list: List
+  ) {
+    for i in 0..<min(count, k) {
+      list.ids[i] = members[i].id
+      list.both[i] = members[i].both
+      list.values[i] = Double(bitPattern: members[i].value)
     }
-    return members.count
+    if count <= k { return }
+    for i in k..<min(count, k &+ list.room) {
+      list.spareIDs![i &- k] = members[i].id
+      list.spareBoth![i &- k] = members[i].both
+    }
   }
 
   @inline(__always) static func precedes(_ a: Candidate, _ b: Candidate) -> Bool {
@@ -172,7 +247,7 @@ struct Selection: ~Copyable {
     sort(base + i, count - i)
   }
 
-  private static func insertionSort(_ base: UnsafeMutablePointer<Candidate>, _ count: Int) {
+  static func insertionSort(_ base: UnsafeMutablePointer<Candidate>, _ count: Int) {
     var i = 1
     while i < count {
       let x = base[i]

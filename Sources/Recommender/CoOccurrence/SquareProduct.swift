@@ -28,7 +28,7 @@ enum SquareProduct {
         ids: output.ids + slot, both: output.both + slot, values: output.values + slot)
       let length = selection.take(labels, scorer, ranks, except: label, into: list) {
         (UInt32(truncatingIfNeeded: $0), square.count(label, $0))
-      }
+      }.length
       for i in 0..<length { list.ids[i] = idOf[Int(list.ids[i])] }
       output.lengths[item] = UInt32(length)
     }

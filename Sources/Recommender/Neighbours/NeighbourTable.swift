@@ -1,6 +1,7 @@
 // One relation's neighbours as a model publishes them: immutable, flat, shared by reference.
 //
 // Layout: item i's neighbours stand at `starts[i]..<starts[i + 1]` of three parallel arrays, best first.
+import CKernels
 import Sparse
 
 /// Every item's top-K in one relation. Buffers are valid as long as the table lives.
@@ -73,6 +74,9 @@ public struct NeighbourTable: Sendable {
       ids = .allocate(capacity: max(slots, 1))
       both = .allocate(capacity: max(slots, 1))
       values = .allocate(capacity: max(slots, 1))
+      affinity_advise(ids, slots * 4)
+      affinity_advise(both, slots * 4)
+      affinity_advise(values, slots * 8)
     }
 
     deinit {
