@@ -31,12 +31,45 @@ import Testing
     #expect(created.sorted() == Configuration().topics.all.sorted())
   }
 
-  @Test func unitWaitsLongEnough() throws {
-    let line = try #require(
-      try Self.text("affinityd.service").split(separator: "\n")
-        .first { $0.hasPrefix("TimeoutStopSec=") })
-    let seconds = try #require(Int64(line.dropFirst("TimeoutStopSec=".count)))
-    #expect(seconds * 1000 > Configuration().shutdownTimeout)
+  /// The unit's values by name; each stands there once where it is asked for.
+  static func unit(_ name: String) throws -> String {
+    let lines = try text("affinityd.service").split(separator: "\n").filter { $0.hasPrefix(name + "=") }
+    try #require(lines.count == 1, "\(name): \(lines)")
+    return String(lines[0].dropFirst(name.count + 1))
+  }
+
+  @Test func unitFitsTheDaemon() throws {
+    let stop = try #require(Int64(try Self.unit("TimeoutStopSec")))
+    #expect(stop * 1000 > Configuration().shutdownTimeout)
+    #expect(try Self.unit("Type") == "notify")
+    // A sign of life each half of it, and a turn of the loop in each.
+    #expect(try #require(Int64(try Self.unit("WatchdogSec"))) >= 30)
+    #expect(try Self.unit("RestartPreventExitStatus").split(separator: " ").contains("78"))
+  }
+
+  /// What the unit leaves open to whoever takes the daemon over, by systemd's own measure.
+  @Test func unitIsHardened() throws {
+    let program = "/usr/bin/systemd-analyze"
+    guard FileManager.default.isExecutableFile(atPath: program) else {
+      print("note: \(program) is not there; the unit's exposure is not measured")
+      return
+    }
+    let folder = NSTemporaryDirectory() + "affinity-unit-\(UUID().uuidString.prefix(8))"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let path = folder + "/affinityd.service"
+    try Self.text("affinityd.service").write(toFile: path, atomically: true, encoding: .utf8)
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: program)
+    process.arguments = ["security", "--offline=yes", "--threshold=15", path]
+    let output = Pipe()
+    process.standardOutput = output
+    process.standardError = output
+    try process.run()
+    let said = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    // Fails above 1.5.
+    #expect(process.terminationStatus == 0 && said.contains("Overall exposure level"), "\(said.suffix(300))")
   }
 
   /// README.md's table of keys is the code's (`make readme`).

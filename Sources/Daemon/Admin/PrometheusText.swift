@@ -1,7 +1,7 @@
 // The numbers of the metrics log in Prometheus' text format 0.0.4. A table says what each key becomes: base
 // units, `_total` on counters, and a label where a key has a part that varies (`rejected.not_json`). Labels
-// are bounded: reasons, types, topics, matrices, partitions; a user or an item is never one. A number that
-// the table does not know is shown under its own key, so that none is lost.
+// are bounded: reasons, types, topics, matrices, partitions; a user or an item is never one. A key that the
+// table does not know becomes a gauge of its own name.
 import Kafka
 import Sparse
 
@@ -189,6 +189,8 @@ enum PrometheusText {
       if !labels.isEmpty {
         text += "{" + labels.map { "\($0.name)=\"\(escape($0.value, quotes: true))\"" }.joined(separator: ",") + "}"
       }
+      // Thousandths of the log's units; without the last binary digits of a division.
+      let value = (value * 1e6).rounded() / 1e6
       let isWhole = value == value.rounded(.towardZero) && abs(value) < 1e15
       text += " \(isWhole ? "\(Int(value))" : "\(value)")\n"
     }

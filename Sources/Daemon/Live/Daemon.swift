@@ -688,11 +688,13 @@ public final class Daemon {
       }
     }
     emitMetrics(force: true)
-    let left = max(100, Int((stopDeadline - now()) / 1_000_000))
+    // All is committed: what does not close in the little time that is left is left to the end of the process.
+    let least = Int(options.shutdownTimeout / 25)
+    let left = max(least, Int((stopDeadline - now()) / 1_000_000))
     if consumer.close(deadlineMilliseconds: min(left, 10_000)) != .closed {
       log.warning("the consumer did not close in time; left to the session timeout")
     }
-    _ = publisher.producer.close(deadlineMilliseconds: 1000)
+    _ = publisher.producer.close(deadlineMilliseconds: min(least, 1000))
     log.info("stopped: \(counters.records) records read, rows digest \(engine.digest.hex)")
   }
 

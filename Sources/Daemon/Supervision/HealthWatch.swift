@@ -41,13 +41,14 @@ public final class HealthWatch: Sendable {
       reasons = bad.map { "\($0.name): \($0.detail)" }
     }
 
-    /// What is worth a line. While starting up nothing is: the loop's own lines tell that.
+    /// What is worth a line. Starting up and stopping are not: the loop's own lines tell that.
     func changes(from last: State) -> [(text: String, isGood: Bool)] {
       var lines: [(String, Bool)] = []
       if isLive != last.isLive {
         lines.append(isLive ? ("live again", true) : ("not live: \(reasons.first ?? "")", false))
       }
       if isStarted && !last.isStarted { lines.append(("started", true)) }
+      if failing.contains("stopping") { return lines }
       if isReady != last.isReady || (isStarted && !isReady && failing != last.failing) {
         lines.append(isReady ? ("ready", true) : ("not ready: \(reasons.joined(separator: "; "))", false))
       }
