@@ -214,6 +214,7 @@ import Testing
     }
   }
 
+  /// Fault 23: what is wrong is told all at once, by place and key, with what is wanted, without a network.
   @Test func everyComplaint() throws {
     let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .appendingPathComponent("Golden/bad-configurations.txt")
