@@ -37,7 +37,9 @@ let package = Package(
     .target(name: "Sparse", dependencies: ["CNumbers"], swiftSettings: kernel),
     .target(name: "Events", dependencies: ["Sparse", "CSimdJSON"], swiftSettings: kernel),
     .target(name: "Recommender", dependencies: ["Sparse", "CKernels"], swiftSettings: kernel),
-    .target(name: "Engine", dependencies: ["Sparse", "Events", "Recommender"], swiftSettings: kernel),
+    .target(
+      name: "Engine", dependencies: ["Sparse", "Events", "Recommender", "CKernels"],
+      swiftSettings: kernel),
     .target(name: "Simulator", dependencies: ["Sparse"], swiftSettings: strict),
 
     // Shell
@@ -83,7 +85,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "EngineTests",
-      dependencies: ["Engine", "Events", "Recommender", "Sparse", "Simulator", "TestSupport"],
+      dependencies: [
+        "Engine", "Events", "Recommender", "Sparse", "Simulator", "CKernels", "TestSupport",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "SnapshotTests", dependencies: ["Snapshots", "CStorage", "Sparse", "TestSupport"],

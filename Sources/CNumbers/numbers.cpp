@@ -1,8 +1,13 @@
-// Shortest decimal digits by Dragonbox (J. Jeon), as libfmt carries it; laid out here, since the general
-// formatters around it cost more than the digits: 50 ns a number against 27.
+// Shortest decimal digits. The common case is Schubfach's (R. Giulietti, "The Schubfach way to render
+// doubles") in one multiplication: v = (I + F)·10^k, I of 15 or 16 digits, H half the distance to v's neighbours.
+// An integer within H is the shorter text, else one more digit gives the closest. The product is short
+// of the truth by less than 2^-60, so whatever lies nearer than that to a bound (ties, powers of two's uneven
+// intervals, subnormals) is left to Dragonbox (J. Jeon), as libfmt carries it. Digits are written eight at a
+// time, each eight in one register. 20 ns a number, where libfmt's digits with a layout of ours take 44.
 #include "CNumbers.h"
 
 #define FMT_HEADER_ONLY
+#define FMT_USE_FULL_CACHE_DRAGONBOX 1
 #include <fmt/format.h>
 
 #include <cmath>
@@ -33,18 +38,9 @@ inline char *digits_before(char *end, uint64_t value) {
   return end;
 }
 
-}  // namespace
-
-extern "C" size_t affinity_format_double(double value, char *into) {
+/// Any positive value, in the form that JavaScript gives it.
+size_t format_any(double value, char *into) {
   char *at = into;
-  if (std::signbit(value)) {
-    *at++ = '-';
-    value = -value;
-  }
-  if (value == 0) {
-    *at++ = '0';
-    return static_cast<size_t>(at - into);
-  }
   const auto decimal = fmt::detail::dragonbox::to_decimal(value);
   char buffer[24];
   char *const end = buffer + sizeof buffer;
@@ -89,4 +85,96 @@ extern "C" size_t affinity_format_double(double value, char *into) {
     at += power + 8 - start;
   }
   return static_cast<size_t>(at - into);
+}
+
+/// Eight decimal digits as eight bytes 0 to 9, the first digit lowest.
+inline uint64_t eight_digits(uint64_t value) {
+  const uint64_t high4 = value / 10000;
+  const uint64_t fours = high4 | (value - high4 * 10000) << 32;
+  const uint64_t high2 = (fours * 10486 >> 20) & 0x0000007f0000007f;
+  const uint64_t twos = high2 | (fours - high2 * 100) << 16;
+  const uint64_t high1 = (twos * 103 >> 10) & 0x000f000f000f000f;
+  return high1 | (twos - high1 * 10) << 8;
+}
+
+/// Writes a value in [1e-5, 1e15) that is certain; else 0.
+inline size_t format_common(uint64_t bits, char *into) {
+  const uint64_t fraction = bits & ((uint64_t(1) << 52) - 1);
+  const int q = static_cast<int>(bits >> 52) - 1075;
+  // 2^-70 to 2^50; a negative value, a subnormal, infinity are outside.
+  if (static_cast<unsigned>(q + 122) > 120u || fraction == 0) return 0;
+  const uint64_t c = fraction | uint64_t(1) << 52;
+  const int k = (q * 1262611 >> 22) + 1;       // floor(log10(2^q)) + 1
+  const int h = q + (-k * 1741647 >> 19);      // q + floor(log2(10^-k)): -4 to -1
+  const auto g = fmt::detail::dragonbox::cache_accessor<double>::get_cached_power(-k);
+  const uint64_t shifted = c << (h + 4);
+  const unsigned __int128 low =
+      static_cast<unsigned __int128>(shifted) * (g.high() << 61 | g.low() >> 3);
+  const unsigned __int128 high =
+      static_cast<unsigned __int128>(shifted) * (g.high() >> 3) + static_cast<uint64_t>(low >> 64);
+  // v = (whole + part / 2^64)·10^k, whole of 15 or 16 digits; the neighbours lie 2·half / 2^64 from it.
+  uint64_t whole = static_cast<uint64_t>(high >> 64);
+  const uint64_t part = static_cast<uint64_t>(high);
+  const uint64_t half = g.high() >> -h;
+  // The digit after `whole`, and what is behind it.
+  const unsigned __int128 next = static_cast<unsigned __int128>(part) * 10;
+  const uint64_t behind = static_cast<uint64_t>(next);
+  const uint64_t digit = static_cast<uint64_t>(next >> 64) + (behind >> 63);
+  constexpr uint64_t doubt = 64;
+  const bool is_above = part + half < half;
+  const bool is_shorter = (part < half) | is_above;
+  whole += is_above;
+  const bool is_doubtful = (part - half + doubt <= 2 * doubt) | (part + half + doubt <= 2 * doubt) |
+                           (behind - (uint64_t(1) << 63) + doubt <= 2 * doubt);
+  if (__builtin_expect(is_doubtful | (whole > 9999999999999999), 0)) return 0;
+  // Sixteen digits, perhaps with a zero in front, then the last one.
+  const uint64_t upper = whole / 100000000;
+  const uint64_t first = eight_digits(upper);
+  const uint64_t second = eight_digits(whole - upper * 100000000);
+  const int lead = whole < 1000000000000000;
+  const int point = 16 - lead + k;
+  // Behind the last digit that is not zero; which case it is cannot be foreseen, so both are computed.
+  const uint64_t ends = second ? second : first;
+  const int shorter = (second ? 16 : 8) - (__builtin_clzll(ends | 1) >> 3);
+  const int count = (__builtin_unpredictable(is_shorter) ? shorter : 17) - lead;
+  constexpr uint64_t ascii = 0x3030303030303030;
+  const uint64_t one = first | ascii, two = second | ascii;
+  if (point <= 0) {
+    if (point <= -6) return 0;
+    std::memcpy(into, "0.000000", 8);
+    char *const at = into + 2 - point - lead;
+    std::memcpy(at, &one, 8);
+    std::memcpy(at + 8, &two, 8);
+    at[16] = static_cast<char>('0' + digit);
+    into[1] = '.';
+    return static_cast<size_t>(2 - point + count);
+  }
+  if (point >= count) return 0;
+  char *const at = into + 1 - lead;
+  const char front = lead ? static_cast<char>(one >> 8) : static_cast<char>(one);
+  std::memcpy(at, &one, 8);
+  std::memcpy(at + 8, &two, 8);
+  at[16] = static_cast<char>('0' + digit);
+  into[0] = front;
+  for (int i = 1; i < point; i++) into[i] = into[i + 1];
+  into[point] = '.';
+  return static_cast<size_t>(count + 1);
+}
+
+}  // namespace
+
+extern "C" size_t affinity_format_double(double value, char *into) {
+  uint64_t bits;
+  std::memcpy(&bits, &value, 8);
+  if (const size_t count = format_common(bits, into)) return count;
+  size_t sign = 0;
+  if (std::signbit(value)) {
+    into[sign++] = '-';
+    value = -value;
+  }
+  if (value == 0) {
+    into[sign] = '0';
+    return sign + 1;
+  }
+  return sign + format_any(value, into + sign);
 }

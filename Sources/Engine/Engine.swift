@@ -77,7 +77,7 @@ public struct Engine: ~Copyable {
     let matrices = configuration.matrices
     interactions = Interactions(matrices: matrices, popularity: configuration.popularity)
     places = MatrixPlaces(configuration, matrices: matrices)
-    ranker = Ranker(configuration, places: places)
+    ranker = Ranker(configuration, places: places, topics: topics)
     positions = topics.map { _ in [] }
     var causes = [Bool](repeating: false, count: EventType.allCases.count)
     for type in EventType.allCases {
@@ -346,7 +346,7 @@ public struct Engine: ~Copyable {
     guard let model else { return }
     let hash = ranker.writeList(
       listener: entry.pointee, name: audience.keys.key(id), cause: entry.pointee.cause,
-      topics: topics, model: model, interactions: interactions, unlessHash: nil, into: &outputs)
+      model: model, interactions: interactions, unlessHash: nil, into: &outputs)
     entry.pointee.lastList = hash
     listsMade &+= 1
   }
@@ -358,8 +358,8 @@ public struct Engine: ~Copyable {
     var cause = Cause()
     cause.time = model.tick
     let hash = ranker.writeList(
-      listener: entry.pointee, name: audience.keys.key(id), cause: cause, topics: topics,
-      model: model, interactions: interactions, unlessHash: entry.pointee.lastList, into: &outputs)
+      listener: entry.pointee, name: audience.keys.key(id), cause: cause, model: model,
+      interactions: interactions, unlessHash: entry.pointee.lastList, into: &outputs)
     if hash != entry.pointee.lastList { listsMade &+= 1 }
     entry.pointee.lastList = hash
   }

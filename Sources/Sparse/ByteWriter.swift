@@ -8,6 +8,8 @@ public struct ByteWriter: ~Copyable {
   public init(capacity: Int = 256) { storage = Vec(capacity: capacity) }
 
   @inlinable public var count: Int { storage.count }
+  /// The first byte; like `bytes` valid until the next append.
+  @inlinable public var base: UnsafePointer<UInt8> { UnsafePointer(storage.base) }
   /// Valid until the next append.
   @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(storage.buffer) }
   @inlinable public mutating func removeAll() { storage.removeAll() }
@@ -32,6 +34,20 @@ public struct ByteWriter: ~Copyable {
 
   @inlinable public mutating func append(bytes: UnsafeRawBufferPointer) {
     storage.append(contentsOf: bytes.assumingMemoryBound(to: UInt8.self))
+  }
+
+  /// Appends again what stands at `start`.
+  @inlinable public mutating func appendOwn(_ start: Int, _ length: Int) {
+    let at = reserve(length)
+    at.update(from: storage.base + start, count: length)
+    advance(length)
+  }
+
+  /// Takes out one byte; what is behind it moves up.
+  public mutating func remove(at place: Int) {
+    precondition(place < count)
+    (storage.base + place).update(from: storage.base + (place + 1), count: count - place - 1)
+    storage.count -= 1
   }
 
   @inlinable public mutating func append(text: String) {

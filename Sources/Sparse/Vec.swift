@@ -64,6 +64,11 @@ public struct Vec<Element: BitwiseCopyable>: ~Copyable {
     return base[count]
   }
 
+  /// Room for `wanted` elements in all.
+  @inlinable public mutating func reserve(_ wanted: Int) {
+    if wanted > capacity { grow(to: wanted) }
+  }
+
   @inlinable public mutating func removeAll() { setCount(0) }
 
   @inlinable public var buffer: UnsafeBufferPointer<Element> {

@@ -9,7 +9,7 @@ import Testing
     ("Sparse", ["CNumbers"]),
     ("Events", ["Sparse", "CSimdJSON"]),
     ("Recommender", ["Sparse", "CKernels"]),
-    ("Engine", ["Sparse", "Events", "Recommender"]),
+    ("Engine", ["Sparse", "Events", "Recommender", "CKernels"]),
     ("Simulator", ["Sparse"]),
     // The shell, in the direction of its arrows.
     ("Kafka", ["CRdKafka", "Glibc", "Synchronization", "Foundation"]),

@@ -4,6 +4,7 @@
 // BitKernels.swift holds the Swift twins that the tests compare them with.
 #pragma once
 #include "PairKernels.h"
+#include "RankingKernels.h"
 #include <stddef.h>
 #include <stdint.h>
 #ifdef __cplusplus

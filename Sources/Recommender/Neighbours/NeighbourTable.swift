@@ -52,6 +52,22 @@ public struct NeighbourTable: Sendable {
 
   public var bytes: Int { storage.items * 12 + neighbourCount * 16 }
 
+  /// The arrays without their owner, for loops that hold the table: valid as long as it lives.
+  public struct View: BitwiseCopyable {
+    public let items: Int
+    public let starts: UnsafePointer<UInt32>
+    public let ids: UnsafePointer<UInt32>
+    public let both: UnsafePointer<UInt32>
+    public let values: UnsafePointer<Double>
+    public let sourceCount: UnsafePointer<UInt32>
+    public let targetCount: UnsafePointer<UInt32>
+  }
+  public var view: View {
+    View(
+      items: storage.items, starts: storage.starts, ids: storage.ids, both: storage.both,
+      values: storage.values, sourceCount: storage.sourceCount, targetCount: storage.targetCount)
+  }
+
   /// Owns the arrays; written by one builder, then only read.
   final class Storage: @unchecked Sendable {
     let items: Int

@@ -1,28 +1,63 @@
 // Rules whose antecedent is in the basket, as candidates: each consequent item by its most confident
 // rule (then the higher lift, then the earlier rule in the set's order).
+import CKernels
 import Recommender
 import Sparse
 
-struct RuleSource: ~Copyable {
-  struct Found: BitwiseCopyable {
+struct RuleSource: ~Copyable, CandidateSource {
+  private struct Found: BitwiseCopyable {
     var item: UInt32
     var rule: UInt32
     var confidence: Double
     var lift: Double
   }
 
-  private(set) var found: Vec<Found>
+  private let weight: Double
+  private var found: Vec<Found>
+  /// The same as a run.
+  private var ids: Vec<UInt32>
+  private var values: Vec<Double>
   private var marks: Vec<UInt32>
   private var places: Vec<UInt32>
   private var epoch: UInt32 = 0
 
-  init() {
+  init(_ configuration: EngineConfiguration) {
+    weight = configuration.recommend.rulesWeight
     found = Vec()
+    ids = Vec()
+    values = Vec()
     marks = Vec()
     places = Vec()
   }
 
-  mutating func collect(_ set: RuleSet, basket: borrowing Vec<UInt32>, itemLimit: Int) {
+  mutating func prepare(_ model: Model) {}
+
+  mutating func propose(
+    _ scene: Scene, basket: borrowing Vec<UInt32>, model: Model,
+    interactions: borrowing Interactions, to candidates: inout Candidates
+  ) {
+    guard weight > 0, basket.count > 0, let set = model.rules else { return }
+    collect(set, basket: basket, itemLimit: candidates.itemLimit)
+    ids.removeAll()
+    values.removeAll()
+    for i in 0..<found.count {
+      ids.append(found[i].item)
+      values.append(found[i].confidence)
+    }
+    candidates.propose(
+      Run(
+        ids: UnsafePointer(ids.base), values: UnsafePointer(values.base), weight: weight,
+        count: UInt32(ids.count), source: SourceKind.rules, because: 0, recency: -1, start: 0))
+  }
+
+  mutating func write(
+    _ reason: Reason, model: Model, items: borrowing Interner, into w: inout ByteWriter
+  ) {
+    model.rules?.writeEvidence(Int(found[Int(reason.place)].rule), items: items, into: &w)
+    w.append(endOf: reason)
+  }
+
+  private mutating func collect(_ set: RuleSet, basket: borrowing Vec<UInt32>, itemLimit: Int) {
     found.removeAll()
     if marks.count < itemLimit {
       marks.extend(to: itemLimit, with: 0)
@@ -86,45 +121,5 @@ extension RuleSet {
     w.append(counts.consequent)
     w.append(",\"baskets\":")
     w.append(counts.baskets)
-  }
-}
-
-extension ModelBuilder {
-  /// Rules over the baskets as they are now.
-  func mine(_ matrix: Int, parallel: @escaping Parallel) -> RuleSet {
-    let rows = counts.rows(matrix: matrix)
-    let rules = configuration.rules
-    return rows.offsets.withUnsafeBufferPointer { offsets in
-      rows.items.withUnsafeBufferPointer { items in
-        let baskets = Baskets(offsets: offsets, items: items)
-        let minimum = max(
-          rules.minimumCount(baskets: baskets.count), configuration.minUsers)
-        let itemsets = mineFrequentItemsets(
-          baskets, minimumCount: minimum, maxLength: rules.maxLength, parallel: parallel)
-        return makeRules(
-          itemsets, configuration: rules, items: self.items, parallel: parallel)
-      }
-    }
-  }
-
-  /// Groups that changed since the model before, nulls for antecedents without rules now.
-  func writeRules(_ model: Model, into outputs: inout Outputs) {
-    guard let now = model.rules else { return }
-    let before = last?.rules
-    let changes = now.changes(since: before)
-    if let before {
-      for group in changes.gone {
-        let start = outputs.writer.count
-        before.encodeKey(ofGroup: group, into: &outputs.writer)
-        outputs.delete(.rules, start: start)
-      }
-    }
-    for group in changes.changed {
-      let start = outputs.writer.count
-      now.encodeKey(ofGroup: group, into: &outputs.writer)
-      let keyEnd = outputs.writer.count
-      now.encode(group: group, model: model.id, into: &outputs.writer)
-      outputs.finish(.rules, start: start, keyEnd: keyEnd)
-    }
   }
 }
