@@ -90,7 +90,7 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
-      name: "SnapshotTests", dependencies: ["Snapshots", "CStorage", "Sparse", "TestSupport"],
+      name: "SnapshotTests", dependencies: ["Snapshots", "CStorage", "CCrypto", "Sparse", "TestSupport"],
       swiftSettings: strict),
     .testTarget(name: "KafkaTests", dependencies: ["Kafka", "TestSupport"], swiftSettings: strict),
     .testTarget(

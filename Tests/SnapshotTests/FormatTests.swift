@@ -1,5 +1,6 @@
 // The file: read as written, read by a second reader made from docs/SNAPSHOTS.md alone, and every damage
 // found.
+import CCrypto
 import Foundation
 import Snapshots
 import Sparse
@@ -61,6 +62,37 @@ import Testing
     let metadata = try JSONDecoder().decode(
       SnapshotMetadata.self, from: Data(plain.sections[0].bytes))
     #expect(metadata == sample.metadata)
+  }
+
+  @Test func aSecondReaderDecrypts() throws {
+    let text = [UInt8](0..<32)
+    let key = try SnapshotKey(text: Data(text).base64EncodedString(), source: "test")
+    for recordSize in [4096, 10_000, 1 << 20] {
+      let sample = Sample(8)
+      let sealed = try sample.file(key: key, recordSize: recordSize)
+      let plain = try PlainSnapshot.decrypted(sealed, key: text)
+      #expect(plain[4096...] == (try sample.file())[4096...])
+    }
+  }
+
+  /// Equal plain texts are told apart by nothing but the nonce.
+  @Test func noTwoRecordsLookAlike() throws {
+    let disk = SimulatedDisk(seed: 1)
+    try disk.makeFolder("f")
+    var writer = SnapshotWriter(disk: disk, key: try testKey())
+    writer.recordSize = 4096
+    let zeros = [UInt8](repeating: 0, count: 40_960)
+    try zeros.withUnsafeBytes {
+      _ = try writer.write(
+        [SnapshotInput("zeros", elementSize: 1, bytes: $0)], metadata: SnapshotMetadata(), sequence: 1,
+        to: "f/s")
+    }
+    let file = try #require(disk.content("f/s"))
+    let records = stride(from: 4096, to: file.count, by: 4112).map { file[$0..<$0 + 4096] }
+    #expect(records.count == 12)
+    for a in records.indices {
+      for b in 0..<a { #expect(zip(records[a], records[b]).count(where: ==) < 100) }
+    }
   }
 
   @Test func equalContentGivesEqualBytes() throws {
@@ -280,6 +312,44 @@ struct PlainSnapshot {
           name: String(decoding: name, as: UTF8.self), elementSize: number(line + 56, 4),
           bytes: bytes))
     }
+  }
+
+  /// The plain layout of an encrypted file.
+  static func decrypted(_ file: [UInt8], key: [UInt8]) throws -> [UInt8] {
+    func number(_ at: Int) -> Int { (0..<4).reduce(0) { $0 | Int(file[at + $1]) << (8 * $1) } }
+    func hmac(_ text: [UInt8]) -> [UInt8] {
+      var result = [UInt8](repeating: 0, count: 32)
+      HMAC(EVP_sha256(), key, 32, text, text.count, &result, nil)
+      return result
+    }
+    try #require(number(40) == 1)
+    try #require(
+      file[48..<56].elementsEqual(hmac(Array("affinity snapshot key id\0".utf8)).prefix(8)))
+    let fileKey = hmac(Array("affinity snapshot file\0".utf8) + file[..<4096])
+    let recordSize = number(44)
+    let total = number(16) - 4096
+    let count = (total + recordSize - 1) / recordSize
+    var plain = Array(file[..<4096])
+    var at = 4096
+    for i in 0..<count {
+      let length = min(recordSize, total - i * recordSize)
+      let context = EVP_CIPHER_CTX_new()
+      defer { EVP_CIPHER_CTX_free(context) }
+      var part = [UInt8](repeating: 0, count: length)
+      var n: Int32 = 0
+      let nonce = [0, 0, 0, 0] + littleEndian(UInt64(i))
+      let bound = littleEndian(UInt64(i)) + littleEndian(UInt64(count))
+      var tag = Array(file[at + length..<at + length + 16])
+      EVP_DecryptInit_ex(context, EVP_aes_256_gcm(), nil, fileKey, nonce)
+      EVP_DecryptUpdate(context, nil, &n, bound, 16)
+      EVP_DecryptUpdate(context, &part, &n, Array(file[at..<at + length]), Int32(length))
+      EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, &tag)
+      try #require(EVP_DecryptFinal_ex(context, &tag, &n) == 1)
+      plain += part
+      at += length + 16
+    }
+    try #require(at == file.count)
+    return plain
   }
 
   /// Makes the header's checksum that of its bytes.

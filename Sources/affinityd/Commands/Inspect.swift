@@ -93,8 +93,13 @@ struct InspectCommand: ParsableCommand {
     }
   }
 
+  private func time(_ milliseconds: Int64) -> String {
+    EventTime.range.contains(milliseconds)
+      ? EventTime.string(milliseconds) : "\(milliseconds) ms since 1970"
+  }
+
   private func tell(_ metadata: SnapshotMetadata, _ line: (String, String) -> Void) {
-    line("written", "\(EventTime.string(metadata.created)) by \(metadata.software)")
+    line("written", "\(time(metadata.created)) by \(metadata.software)")
     line("digest", metadata.digest)
     line("configuration", metadata.configuration)
     if let cluster = metadata.cluster { line("cluster", cluster) }
@@ -106,7 +111,7 @@ struct InspectCommand: ParsableCommand {
       line("next offsets", "\(topic.name)  " + offsets.joined(separator: ", "))
     }
     for matrix in metadata.matrices {
-      let horizon = matrix.horizon < 0 ? "none" : EventTime.string(matrix.horizon)
+      let horizon = matrix.horizon < 0 ? "none" : time(matrix.horizon)
       line("horizon", "\(matrix.name)  \(horizon)")
     }
     for size in metadata.sizes { line("size", "\(grouped(size.count)) \(size.name)") }
