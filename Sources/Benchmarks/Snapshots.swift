@@ -1,4 +1,5 @@
-// Writing and checking snapshots: bytes per second, plain and encrypted.
+// Writing and checking snapshots: bytes per second, plain and encrypted. A plain one is read from the page
+// cache; an encrypted one goes to fresh memory, whose first touch counts (on virtual machines much).
 import Dispatch
 import Glibc
 import Snapshots
@@ -40,14 +41,17 @@ func benchSnapshots(arguments: [String]) {
         let third = ContinuousClock.now
         let two = try place.restore(parallel: parallel)
         let end = ContinuousClock.now
+        for restore in [one, two] where restore.snapshot == nil {
+          print("not restored: \(restore.damaged)")
+          exit(1)
+        }
         func rate(_ from: ContinuousClock.Instant, _ to: ContinuousClock.Instant) -> String {
           let value = Int(Double(bytes) / 1e7 / ((to - from) / .seconds(1)))
           return "\(value / 100).\(value % 100 < 10 ? "0" : "")\(value % 100) GB/s"
         }
         print(
           "\(key == nil ? "plain" : "encrypted") \(round): write \(rate(start, middle)), "
-            + "read and check \(rate(middle, third)) on one thread, \(rate(third, end)) on two; "
-            + "\(one.snapshot?.sections[0].bytes[7] == two.snapshot?.sections[0].bytes[7])")
+            + "read and check \(rate(middle, third)) on one thread, \(rate(third, end)) on all")
         if round == 3 { unlink(written.path) }
       }
     }

@@ -38,6 +38,8 @@ public final class SnapshotFolder: @unchecked Sendable {
   /// No number is used twice, also after a failure.
   private var lastSequence: UInt64
   private var knownDamaged = Set<UInt64>()
+  /// Half-written files that could not be removed; the next start tries again.
+  public private(set) var notRemoved: [DiskError] = []
 
   static let prefix = "snapshot-"
   static let partialPrefix = "partial-"
@@ -66,7 +68,9 @@ public final class SnapshotFolder: @unchecked Sendable {
         if let number = SnapshotFolder.number(name, SnapshotFolder.prefix) {
           lastSequence = max(lastSequence, number)
         } else if name.hasPrefix(SnapshotFolder.partialPrefix) {
-          try disk.remove(path + "/" + name)
+          lastSequence = max(
+            lastSequence, SnapshotFolder.number(name, SnapshotFolder.partialPrefix) ?? 0)
+          do { try disk.remove(path + "/" + name) } catch { notRemoved.append(error) }
         }
       }
     } catch { throw .disk(error) }

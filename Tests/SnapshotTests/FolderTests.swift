@@ -270,6 +270,18 @@ import Testing
     }
   }
 
+  @Test func aStartDoesNotFailForWhatItCannotRemove() throws {
+    let disk = SimulatedDisk(seed: 1)
+    try disk.makeFolder("state")
+    disk.put("state/partial-000000000007", [1])
+    // Folder, lock, list, then this.
+    disk.fail(call: 4, .error(EIO))
+    let folder = try Self.open(disk)
+    #expect(folder.notRemoved == [DiskError(.remove, "state/partial-000000000007", code: EIO)])
+    // Its number is not used again.
+    #expect(try Self.write(folder, 1).path == "state/snapshot-000000000008")
+  }
+
   @Test func startRemovesWhatWasHalfWritten() throws {
     try withTemporaryFolder { path in
       for name in ["partial-000000000007", "snapshot-7", "notes"] {
