@@ -167,19 +167,23 @@ public struct SnapshotReader {
     let unread = UnreadParts()
     let isOpen = UnsafeMutablePointer<Bool>.allocate(capacity: header.recordCount)
     defer { isOpen.deallocate() }
-    parallel(header.recordCount) { i in
-      let from = SnapshotFormat.page + i * size
-      let length = min(size, header.length - from)
-      let place = SnapshotFormat.page + i * stride
-      let firstPage = place / SnapshotFormat.page * SnapshotFormat.page
-      do throws(DiskError) {
-        try file.load(firstPage, place + length + SnapshotFormat.tagSize - firstPage)
-        isOpen[i] = cipher.open(
-          i, file.bytes.part(place, length + SnapshotFormat.tagSize),
-          into: (image.base + from).assumingMemoryBound(to: UInt8.self))
-      } catch {
-        unread.add(i, error)
-        isOpen[i] = false
+    // Several records to a part: two threads that meet in one huge page would both clear it.
+    let together = max(1, (16 << 20) / size)
+    parallel((header.recordCount + together - 1) / together) { part in
+      for i in part * together..<min((part + 1) * together, header.recordCount) {
+        let from = SnapshotFormat.page + i * size
+        let length = min(size, header.length - from)
+        let place = SnapshotFormat.page + i * stride
+        let firstPage = place / SnapshotFormat.page * SnapshotFormat.page
+        do throws(DiskError) {
+          try file.load(firstPage, place + length + SnapshotFormat.tagSize - firstPage)
+          isOpen[i] = cipher.open(
+            i, file.bytes.part(place, length + SnapshotFormat.tagSize),
+            into: (image.base + from).assumingMemoryBound(to: UInt8.self))
+        } catch {
+          unread.add(i, error)
+          isOpen[i] = false
+        }
       }
     }
     var bad: [(range: Range<Int>, fault: String)] = []
