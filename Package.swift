@@ -77,6 +77,12 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["Sparse", "Events", "Recommender", "Importers", "Snapshots"],
       path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "SimulatedKafka", dependencies: ["Sparse"], path: "Tests/SimulatedKafka",
+      swiftSettings: strict),
+    .testTarget(
+      name: "SimulatedKafkaTests", dependencies: ["SimulatedKafka", "Sparse"],
+      swiftSettings: strict),
     .testTarget(name: "SparseTests", dependencies: ["Sparse", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "EventsTests", dependencies: ["Events", "Sparse", "TestSupport"], swiftSettings: strict),

@@ -1,0 +1,101 @@
+// Short hands for the tests: a cluster with clients, and text for bytes.
+
+import SimulatedKafka
+
+struct World {
+  let cluster: SimulatedCluster
+  let process: SimulatedProcess
+
+  init(seed: UInt64 = 1, partitions: Int = 1, _ options: ClusterOptions = ClusterOptions()) {
+    cluster = SimulatedCluster(seed: seed, options: options)
+    cluster.createTopic("in", partitions: partitions)
+    cluster.createTopic("out", partitions: partitions)
+    process = cluster.makeProcess("test")
+  }
+
+  func place(_ partition: Int32 = 0, of topic: String = "out") -> LogPlace {
+    LogPlace(topic, partition)
+  }
+
+  func producer(_ id: String? = "t", _ change: (inout ProducerOptions) -> Void = { _ in })
+    -> SimulatedProducer
+  {
+    var options = ProducerOptions()
+    options.transactionalID = id
+    change(&options)
+    return SimulatedProducer(process, options)
+  }
+
+  /// A transactional producer that is ready to begin.
+  func transactional(_ id: String = "t", _ change: (inout ProducerOptions) -> Void = { _ in })
+    throws -> SimulatedProducer
+  {
+    let producer = producer(id, change)
+    try producer.initTransactions()
+    return producer
+  }
+
+  func consumer(
+    _ topics: [String] = ["out"], group: String? = nil, in process: SimulatedProcess? = nil,
+    _ change: (inout ConsumerOptions) -> Void = { _ in }
+  ) -> SimulatedConsumer {
+    var options = ConsumerOptions(group: group)
+    change(&options)
+    return SimulatedConsumer(process ?? self.process, topics: topics, options)
+  }
+
+  /// A reader of one partition from its beginning.
+  func reader(
+    _ topic: String = "out", partition: Int32 = 0, from start: LogStart = .beginning,
+    _ change: (inout ConsumerOptions) -> Void = { _ in }
+  ) throws -> SimulatedConsumer {
+    let consumer = consumer([topic], change)
+    try consumer.assign([(LogPlace(topic, partition), start)])
+    return consumer
+  }
+
+  func wait(milliseconds: Int) { cluster.clock.advance(milliseconds: milliseconds) }
+
+  /// Milliseconds of virtual time that something takes.
+  func time(_ body: () throws -> Void) rethrows -> Int {
+    let start = cluster.clock.now
+    try body()
+    return Int((cluster.clock.now - start) / 1000)
+  }
+}
+
+func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
+
+extension SimulatedProducer {
+  @discardableResult
+  func send(_ text: String, to topic: String = "out", _ partition: Int32 = 0) -> SendResult {
+    send(to: topic, partition: partition, key: nil, value: bytes(text))
+  }
+}
+
+extension SimulatedConsumer {
+  /// Reads until nothing has come for a while.
+  func readAll(milliseconds: Int = 200) throws -> [String] {
+    var found: [String] = []
+    while true {
+      let batch = try poll(maxMessages: 100, timeoutMilliseconds: milliseconds)
+      if batch.isEmpty { return found }
+      found += batch.records.map(\.text)
+    }
+  }
+}
+
+/// The code a call ends with; nil where it goes well.
+func code(_ body: () throws -> Void) -> Code? {
+  do {
+    try body()
+    return nil
+  } catch let error as SimulatedError { return error.code } catch { return nil }
+}
+
+func remedy(_ body: () throws -> Void) -> Remedy? {
+  do {
+    try body()
+    return nil
+  } catch let error as SimulatedError { return error.remedy } catch { return nil }
+}
