@@ -14,8 +14,10 @@ public struct ClusterOptions {
   public var initialRebalanceDelayMilliseconds = 3000
   /// How often the coordinator looks for transactions that have timed out.
   public var timeoutCheckMilliseconds = 10_000
-  /// KIP-890, first part (brokers from 3.6): a partition asks the coordinator before it lets a
-  /// transaction begin there. Off, as the brokers behave that need the defences.
+  /// KIP-890, first part (brokers from 3.6, for offsets from 3.7): a partition asks the coordinator
+  /// before it lets a transaction begin there. Without it a request that arrives after the end of
+  /// its transaction leaves records or offsets undecided, perhaps for ever ("hanging"). Off, as the
+  /// brokers behave that need the defences.
   public var verifiesTransactions = false
   public var costs = Costs()
   public init() {}

@@ -106,6 +106,7 @@ public struct Failure: Equatable, Sendable {
 /// The process ends here: `step` is the number of its call that was on the way.
 public struct SimulatedCrash: Error, Equatable, Sendable {
   public var step: Int
+  public init(step: Int) { self.step = step }
 }
 
 public enum SimulatedError: Error, Equatable, Sendable {

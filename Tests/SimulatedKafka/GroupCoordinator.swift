@@ -271,6 +271,11 @@ final class GroupCoordinator {
     let group = group(name)
     if case .failure(let code) = find(membership, in: group) { return code }
     if producer.epoch < group.producerEpochs[producer.id] ?? -1 { return .invalidProducerEpoch }
+    if cluster.options.verifiesTransactions
+      && !cluster.transactions.isOpen(producer, group: name)
+    {
+      return .invalidTransactionState
+    }
     group.producerEpochs[producer.id] = producer.epoch
     for (place, offset) in offsets { group.pending[producer.id, default: [:]][place] = offset }
     return nil

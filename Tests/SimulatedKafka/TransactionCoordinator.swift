@@ -39,8 +39,6 @@ final class TransactionCoordinator {
     scheduleTimeoutCheck()
   }
 
-  func state(of name: String) -> State? { entries[name]?.state }
-
   /// A producer id without a transactional id.
   func newIdentity() -> Identity {
     producers += 1
@@ -117,14 +115,20 @@ final class TransactionCoordinator {
     }
   }
 
-  /// Whether a partition belongs to the producer's open transaction (KIP-890, first part).
+  /// Whether a partition, or a group, belongs to the producer's open transaction (KIP-890, first
+  /// part).
   func isOpen(_ identity: Identity, _ place: LogPlace) -> Bool {
-    entries.values.contains {
-      $0.identity == identity && $0.state == .ongoing && $0.partitions.contains(place)
-    }
+    ongoing(identity)?.partitions.contains(place) ?? false
+  }
+  func isOpen(_ identity: Identity, group: String) -> Bool {
+    ongoing(identity)?.groups.contains(group) ?? false
   }
 
   // MARK: Inside
+
+  private func ongoing(_ identity: Identity) -> Entry? {
+    entries.values.first { $0.identity == identity && $0.state == .ongoing }
+  }
 
   private func lookUp(_ name: String, _ identity: Identity) -> Result<Entry, Code> {
     if awayUntil > cluster.clock.now { return .failure(.notCoordinator) }

@@ -1,12 +1,17 @@
 // Short hands for the tests: a cluster with clients, and text for bytes.
 
+import Glibc
 import SimulatedKafka
+import Sparse
+import Testing
 
 struct World {
   let cluster: SimulatedCluster
   let process: SimulatedProcess
 
-  init(seed: UInt64 = 1, partitions: Int = 1, _ options: ClusterOptions = ClusterOptions()) {
+  init(
+    _ options: ClusterOptions = ClusterOptions(), seed: UInt64 = 1, partitions: Int = 1
+  ) {
     cluster = SimulatedCluster(seed: seed, options: options)
     cluster.createTopic("in", partitions: partitions)
     cluster.createTopic("out", partitions: partitions)
@@ -98,4 +103,21 @@ func remedy(_ body: () throws -> Void) -> Remedy? {
     try body()
     return nil
   } catch let error as SimulatedError { return error.remedy } catch { return nil }
+}
+
+/// Runs a test over seeds 1 to `count`, or over those of the environment: `AFFINITY_SEEDS=5000`
+/// takes others, `AFFINITY_SEED=17` one alone. A failure names its seed.
+/// - Returns: whether at least `count` were run, so that what should have happened must have.
+func forEachSeed(
+  _ count: Int, _ body: (UInt64, inout SplitMix) throws -> Void
+) throws -> Bool {
+  func number(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
+  var seeds = 1...UInt64(count)
+  if let more = number("AFFINITY_SEEDS"), more > 0 { seeds = 1...more }
+  if let one = number("AFFINITY_SEED") { seeds = one...one }
+  for seed in seeds {
+    var random = SplitMix(seed: seed &* 0x9e37_79b9)
+    do { try body(seed, &random) } catch { Issue.record("seed \(seed): \(error)") }
+  }
+  return seeds.count >= count
 }
