@@ -34,7 +34,7 @@ let package = Package(
     .target(name: "CStorage", cSettings: [.unsafeFlags(["-O3"])]),
 
     // Core: no Kafka, clock, file, log, Foundation
-    .target(name: "Sparse", dependencies: ["CNumbers"], swiftSettings: kernel),
+    .target(name: "Sparse", dependencies: ["CNumbers", "CKernels"], swiftSettings: kernel),
     .target(name: "Events", dependencies: ["Sparse", "CSimdJSON"], swiftSettings: kernel),
     .target(name: "Recommender", dependencies: ["Sparse", "CKernels"], swiftSettings: kernel),
     .target(

@@ -36,9 +36,11 @@ func benchApply(arguments: [String]) {
       UnsafeRawBufferPointer(rebasing: lines.bytes[offset...]), budget: 1 << 20, isLast: true)
     decodeSeconds += seconds() - before
     for i in 0..<batch.count {
+      if i % 32 == 0 { engine.prepare(batch, i..<min(i + 32, batch.count)) }
       guard let event = batch.event(at: i) else { continue }
       _ = engine.apply(
-        event, at: LogPosition(partition: 0, offset: number), clock: 0, into: &outputs)
+        event, at: LogPosition(partition: 0, offset: number), clock: 0, prepared: i % 32,
+        into: &outputs)
       number += 1
     }
     if engine.changedRows > 16_384 {

@@ -64,10 +64,13 @@ struct Audience: ~Copyable {
   var bytes: Int { keys.bytes + listeners.bytes + queue.bytes + due.bytes + renewals.bytes }
   var nextDue: Int64? { head < queue.count ? due[head] : nil }
 
-  mutating func find(_ key: UnsafeRawBufferPointer) -> UInt32? { keys.find(key) }
+  /// - Parameter print: the key's fingerprint.
+  func find(_ key: UnsafeRawBufferPointer, _ print: Fingerprint) -> UInt32? {
+    keys.find(key, print)
+  }
 
-  mutating func intern(_ key: UnsafeRawBufferPointer) -> UInt32 {
-    let (id, isNew) = keys.intern(key)
+  mutating func intern(_ key: UnsafeRawBufferPointer, _ print: Fingerprint) -> UInt32 {
+    let (id, isNew) = keys.intern(key, print)
     if isNew {
       listeners.extend(to: keys.idLimit, with: Listener())
       listeners[Int(id)] = Listener()

@@ -16,7 +16,7 @@ import Recommender
 import Sparse
 
 /// What became of an event that was understood.
-public enum Disposition: UInt8, CaseIterable, Sendable {
+public enum Disposition: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case applied
   /// Every slot it would make lies at or before its matrix's horizon.
   case tooOld
@@ -36,6 +36,21 @@ public enum Disposition: UInt8, CaseIterable, Sendable {
     case .ratingWithoutValue: "rating_without_value"
     }
   }
+}
+
+/// An event with its keys resolved.
+private struct PreparedEvent: BitwiseCopyable {
+  /// `applied`: it is to be.
+  var disposition: Disposition
+  var act = Act(
+    behaviour: .view, isPositive: true, time: 0, timeInUserRow: 0,
+    user: UnsafeRawBufferPointer(start: nil, count: 0), userPrint: .zero, session: nil, order: nil)
+  /// Rows it probably has, for prefetching only.
+  var rows = Interactions.RowIDs()
+  var firstItem = 0
+  var itemCount = 0
+
+  init(_ disposition: Disposition) { self.disposition = disposition }
 }
 
 public struct Engine: ~Copyable {
@@ -69,6 +84,9 @@ public struct Engine: ~Copyable {
   let places: MatrixPlaces
   private let causeTypes: [Bool]
   private var keyScratch = ByteWriter(capacity: 256)
+  /// Scratch: events whose keys are resolved ahead of their turn, with the fingerprints of their items.
+  private var prepared = Vec<PreparedEvent>()
+  private var itemPrints = Vec<Fingerprint>()
   private var lastRulesTick: Int64?
 
   public init(_ configuration: EngineConfiguration, topics: [String] = ["shop.events"]) {
@@ -128,51 +146,109 @@ public struct Engine: ~Copyable {
 
   /// Applies one event. `clock` is the driver's (stream time in replay, the wall live): a cause waits
   /// until `clock` + linger.
+  ///
+  /// `prepared` is the event's place in the range last given to `prepare`, nil where it was in none.
   public mutating func apply(
     _ event: EventView, at position: LogPosition, clock: Int64, receivedAt: Int64 = 0,
-    into outputs: inout Outputs
+    prepared place: Int? = nil, into outputs: inout Outputs
   ) -> Disposition {
     note(position)
     if event.time > streamTime ?? .min { streamTime = event.time }
     if audience.count >= audience.pruneLimit { audience.prune(activeSince: refreshStart) }
     eventsByType[Int(event.type.rawValue)] &+= 1
-    let disposition = applyKnown(
-      event, at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
+    let disposition: Disposition
+    if let place {
+      disposition = applyKnown(
+        event, prepared[place], at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
+    } else {
+      let known = itemPrints.count
+      disposition = applyKnown(
+        event, resolve(event), at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
+      itemPrints.count = known
+    }
     eventsByDisposition[Int(disposition.rawValue)] &+= 1
     return disposition
   }
 
-  private mutating func applyKnown(
-    _ event: EventView, at position: LogPosition, clock: Int64, receivedAt: Int64,
-    into outputs: inout Outputs
-  ) -> Disposition {
-    if !event.consent { return .consentWithheld }
-    guard var (behaviour, isPositive) = Engine.meaning(of: event.type) else { return .erasure }
+  /// Resolves the keys of a few dozen coming events at once and asks the processor for the memory they
+  /// will touch: a cache miss of one is waited for while others' are under way. The batch must stay as it
+  /// is until they are applied.
+  public mutating func prepare(_ batch: EventBatch, _ range: Range<Int>) {
+    prepared.removeAll()
+    itemPrints.removeAll()
+    for i in range {
+      guard let event = batch.event(at: i) else {
+        prepared.append(PreparedEvent(.erasure))
+        continue
+      }
+      let one = resolve(event)
+      prepared.append(one)
+      guard one.disposition == .applied else { continue }
+      interactions.prefetchHomes(of: one.act)
+      for k in one.firstItem..<itemPrints.count {
+        interactions.items.prefetchHome(itemPrints[k])
+      }
+    }
+    for i in 0..<prepared.count where prepared[i].disposition == .applied {
+      prepared.base[i].rows = interactions.prefetchHeaders(of: prepared[i].act)
+      for k in prepared[i].firstItem..<prepared[i].firstItem + prepared[i].itemCount {
+        _ = interactions.items.prefetchEntry(itemPrints[k])
+      }
+    }
+    for i in 0..<prepared.count where prepared[i].disposition == .applied {
+      interactions.prefetchSlots(of: prepared[i].act, prepared[i].rows)
+    }
+  }
+
+  /// What the event does and to which rows.
+  private mutating func resolve(_ event: EventView) -> PreparedEvent {
+    if !event.consent { return PreparedEvent(.consentWithheld) }
+    guard var (behaviour, isPositive) = Engine.meaning(of: event.type) else {
+      return PreparedEvent(.erasure)
+    }
     if event.type == .rating {
-      guard let value = event.value else { return .ratingWithoutValue }
+      guard let value = event.value else { return PreparedEvent(.ratingWithoutValue) }
       isPositive = value >= configuration.likeFrom
       behaviour = .like
     }
-    let session = sessionPrint(event)
-    let order = orderPrint(event)
-    let act = Act(
+    var one = PreparedEvent(.applied)
+    one.act = Act(
       behaviour: behaviour, isPositive: isPositive, time: event.time,
       timeInUserRow: event.type == .refund ? event.ordered ?? event.time : event.time,
-      user: event.user, session: session, order: order)
+      user: event.user,
+      userPrint: event.user.count > 0 ? Fingerprint(of: event.user) : .zero,
+      session: sessionPrint(event), order: orderPrint(event))
+    one.firstItem = itemPrints.count
+    if !interactions.hasMatrix(of: behaviour) { return one }
+    one.itemCount = event.items.count
+    for i in 0..<event.items.count { itemPrints.append(Fingerprint(of: event.items[i].id)) }
+    return one
+  }
 
+  private mutating func applyKnown(
+    _ event: EventView, _ one: PreparedEvent, at position: LogPosition, clock: Int64,
+    receivedAt: Int64, into outputs: inout Outputs
+  ) -> Disposition {
+    if one.disposition != .applied { return one.disposition }
+    let act = one.act
+    let isPositive = act.isPositive
     let isCause = isPositive && causeTypes[Int(event.type.rawValue)] && !isSilent
     var listener: UInt32?
     if configuration.recommendEnabled {
-      listener = listenerID(event, isCause: isPositive && causeTypes[Int(event.type.rawValue)])
+      listener = listenerID(
+        event, act, isCause: isPositive && causeTypes[Int(event.type.rawValue)])
       if let id = listener, !isCause { settle(id, into: &outputs) }
     }
 
     let rows = interactions.rows(for: act)
-    var accepted = false
-    for i in 0..<event.items.count {
-      if interactions.apply(act, rows: rows, item: event.items[i].id) { accepted = true }
+    var accepted = one.itemCount == 0
+    for i in 0..<one.itemCount {
+      let print = itemPrints[one.firstItem + i]
+      if interactions.apply(act, rows: rows, item: event.items[i].id, print: print) {
+        accepted = true
+      }
     }
-    interactions.finish(rows)
+    interactions.finish()
     if !accepted {
       if let id = listener, isCause { settle(id, into: &outputs) }
       return .tooOld
@@ -183,24 +259,20 @@ public struct Engine: ~Copyable {
       // By event time, so that who is active does not depend on how partitions interleave.
       entry.pointee.lastActive = max(entry.pointee.lastActive, event.time)
       entry.pointee.needsRenewal = false
-      if let session {
-        entry.pointee.session = session
-        entry.pointee.hasSession = true
-      } else {
-        entry.pointee.hasSession = false
-      }
+      entry.pointee.hasSession = act.hasSession
+      if act.hasSession { entry.pointee.session = act.session }
       // The run before sent a list here: one that nobody knows any more, so the next renewal is sent.
       if isSilent && model != nil { entry.pointee.lastList = Listener.unknownList }
       if isCause && model != nil {
         entry.pointee.cause = Cause(
           topic: position.topic, partition: position.partition, offset: position.offset,
-          time: event.time, type: event.type.rawValue, hasOrder: order != nil,
-          order: order ?? .zero, receivedAt: receivedAt)
+          time: event.time, type: event.type.rawValue, hasOrder: act.hasOrder,
+          order: act.order, receivedAt: receivedAt)
         if entry.pointee.isPending {
           causesOvertaken &+= 1
         }
         // An order without a user is anybody's: another session may change it, so nothing lingers on it.
-        let isShared = event.user.count == 0 && order != nil
+        let isShared = event.user.count == 0 && act.hasOrder
         if isShared || configuration.recommend.linger == 0 {
           makeList(id, into: &outputs)
         } else if entry.pointee.isPending {
@@ -236,23 +308,28 @@ public struct Engine: ~Copyable {
 
   // MARK: keys
 
-  private mutating func listenerID(_ event: EventView, isCause: Bool) -> UInt32? {
+  private mutating func listenerID(
+    _ event: EventView, _ act: Act, isCause: Bool
+  ) -> UInt32? {
+    keyScratch.removeAll()
     if event.user.count > 0 {
       let first = event.user[0]
       if first != UInt8(ascii: "~") && first != Audience.escape {
-        return isCause ? audience.intern(event.user) : audience.find(event.user)
+        return listenerID(event.user, act.userPrint, isCause)
       }
-      keyScratch.removeAll()
       keyScratch.append(byte: Audience.escape)
       keyScratch.append(bytes: event.user)
-      return isCause ? audience.intern(keyScratch.bytes) : audience.find(keyScratch.bytes)
+    } else {
+      if event.session.count == 0 { return nil }
+      keyScratch.append(byte: UInt8(ascii: "~"))
+      keyScratch.append(bytes: event.session)
     }
-    if event.session.count == 0 { return nil }
-    keyScratch.removeAll()
-    keyScratch.append(byte: UInt8(ascii: "~"))
-    keyScratch.append(bytes: event.session)
-    return isCause ? audience.intern(keyScratch.bytes) : audience.find(keyScratch.bytes)
+    return listenerID(keyScratch.bytes, Fingerprint(of: keyScratch.bytes), isCause)
   }
+
+  private mutating func listenerID(
+    _ key: UnsafeRawBufferPointer, _ print: Fingerprint, _ isCause: Bool
+  ) -> UInt32? { isCause ? audience.intern(key, print) : audience.find(key, print) }
 
   /// Canonical bytes of a row key: length of the user's key, the key, a kind, and the id or number.
   private mutating func rowPrint(

@@ -1,7 +1,7 @@
 // The words of the house: contexts, behaviours, measures, relations.
 
 /// The set in which items meet. A row belongs to one of these.
-public enum ContextKind: UInt8, CaseIterable, Sendable, Hashable {
+public enum ContextKind: UInt8, CaseIterable, Sendable, Hashable, BitwiseCopyable {
   case user = 0
   case session = 1
   case order = 2
@@ -20,7 +20,7 @@ public enum ContextKind: UInt8, CaseIterable, Sendable, Hashable {
 }
 
 /// What was done to an item.
-public enum Behaviour: UInt8, CaseIterable, Sendable, Hashable {
+public enum Behaviour: UInt8, CaseIterable, Sendable, Hashable, BitwiseCopyable {
   case view = 0
   case cart = 1
   case purchase = 2

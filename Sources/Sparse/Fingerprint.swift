@@ -79,6 +79,21 @@ extension Fingerprint {
     return Fingerprint(low: h1, high: h2)
   }
 
+  /// One to eight bytes as a little-endian word, read by overlapping loads.
+  @inlinable @inline(__always)
+  static func few(_ bytes: UnsafeRawPointer, _ count: Int) -> UInt64 {
+    if count >= 4 {
+      let first = UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self))
+      let last = UInt32(
+        littleEndian: bytes.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self))
+      return UInt64(first) | UInt64(last) &<< UInt64(8 &* (count &- 4))
+    }
+    let first = UInt64(bytes.load(as: UInt8.self))
+    let middle = UInt64(bytes.load(fromByteOffset: count &>> 1, as: UInt8.self))
+    let last = UInt64(bytes.load(fromByteOffset: count &- 1, as: UInt8.self))
+    return first | middle &<< UInt64(8 &* (count &>> 1)) | last &<< UInt64(8 &* (count &- 1))
+  }
+
   /// MurmurHash3 x64 128 of the bytes, seed 0.
   @inlinable public init(of bytes: UnsafeRawBufferPointer) {
     var h1: UInt64 = 0
@@ -97,16 +112,13 @@ extension Fingerprint {
     }
     let rest = count &- at
     if rest > 0 {
-      var k1: UInt64 = 0
+      var k1: UInt64
       var k2: UInt64 = 0
-      var i = rest
-      while i > 8 {
-        i &-= 1
-        k2 = (k2 &<< 8) | UInt64(base.load(fromByteOffset: at &+ i, as: UInt8.self))
-      }
-      while i > 0 {
-        i &-= 1
-        k1 = (k1 &<< 8) | UInt64(base.load(fromByteOffset: at &+ i, as: UInt8.self))
+      if rest > 8 {
+        k1 = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+        k2 = Fingerprint.few(base + (at &+ 8), rest &- 8)
+      } else {
+        k1 = Fingerprint.few(base + at, rest)
       }
       if rest > 8 {
         k2 = Fingerprint.rotate(k2 &* 0x4cf5_ad43_2745_937f, 33) &* 0x87c3_7b91_1142_53d5

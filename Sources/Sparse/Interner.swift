@@ -1,44 +1,56 @@
-// Dense ids for byte strings. Open addressing with linear probing over (hash tag, id) pairs; keys
-// stand end to end in one arena. An id that is removed is given out again; its bytes leave the
-// arena when a third of it is garbage.
+// Dense ids for byte strings. Open addressing with linear probing over (hash tag, id) pairs of 8 bytes; an
+// id's fingerprint, length and key stand in one cache line, so finding a known key touches two. Keys above
+// 40 bytes stand end to end in an arena. An id that is removed is given out again; long keys leave the arena
+// when a third of it is garbage.
+//
+// State: `table`, `entries`, `arena`; the rest follows from them or is a few words.
 
 /// Byte strings to dense ids and back. Ids count from 0 in order of first appearance; removed ids are reused.
 public struct Interner: ~Copyable {
+  /// One cache line per id.
+  @usableFromInline struct Entry: BitwiseCopyable {
+    @usableFromInline var print = Fingerprint.zero
+    @usableFromInline var length: UInt32 = 0  // UInt32.max = free
+    @usableFromInline var nextFree: UInt32 = 0
+    /// The key, padded with zeros; of a longer key the first eight bytes, then its place in the arena.
+    @usableFromInline var words: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+
+    @inlinable init() {}
+    @usableFromInline static let keyOffset = 24
+  }
+  @usableFromInline static let inlineBytes = 40
+
   /// Probe table: high half = tag (upper bits of the hash), low half = id + 1; 0 = empty.
   @usableFromInline var table: Vec<UInt64>
   @usableFromInline var mask: Int
-  /// Per id.
-  @usableFromInline var fingerprints: Vec<Fingerprint>
-  @usableFromInline var offsets: Vec<UInt64>
-  @usableFromInline var lengths: Vec<UInt32>  // UInt32.max = free
-  @usableFromInline var prefixes: Vec<UInt64>
+  @usableFromInline var entries: Vec<Entry>
   @usableFromInline var arena: Vec<UInt8>
-  @usableFromInline var free: Vec<UInt32>
-  @usableFromInline var garbage: Int
+  private var firstFree = UInt32.max
+  private var garbage = 0
   /// Live ids.
-  public var liveCount: Int
+  public private(set) var liveCount = 0
 
   public init(expecting count: Int = 16) {
     var size = 32
-    while size < count * 2 { size *= 2 }
+    while size * 3 < count * 4 { size *= 2 }
     table = Vec(repeating: 0, count: size)
     mask = size - 1
-    fingerprints = Vec()
-    offsets = Vec()
-    lengths = Vec()
-    prefixes = Vec()
+    entries = Vec()
     arena = Vec()
-    free = Vec()
-    garbage = 0
-    liveCount = 0
   }
 
   /// One more than the highest id ever given out.
-  @inlinable public var idLimit: Int { lengths.count }
+  @inlinable public var idLimit: Int { entries.count }
 
   /// The id of the key, given out now if it is new.
   @inlinable public mutating func intern(_ key: UnsafeRawBufferPointer) -> (id: UInt32, isNew: Bool) {
-    let print = Fingerprint(of: key)
+    intern(key, Fingerprint(of: key))
+  }
+
+  /// The same for a key whose fingerprint is known.
+  @inlinable public mutating func intern(
+    _ key: UnsafeRawBufferPointer, _ print: Fingerprint
+  ) -> (id: UInt32, isNew: Bool) {
     if let id = find(key, print) { return (id, false) }
     return (insert(key, print), true)
   }
@@ -52,22 +64,41 @@ public struct Interner: ~Copyable {
     return text.withUTF8 { bytes in find(UnsafeRawBufferPointer(bytes)) }
   }
 
-  /// The key's bytes; valid until the next `intern` or `remove`.
-  @inlinable public func key(_ id: UInt32) -> UnsafeRawBufferPointer {
-    let i = Int(id)
-    return UnsafeRawBufferPointer(start: arena.base + Int(offsets[i]), count: Int(lengths[i]))
+  @inlinable public func find(_ key: UnsafeRawBufferPointer, _ print: Fingerprint) -> UInt32? {
+    let tag = print.high & 0xffff_ffff_0000_0000
+    var slot = home(print)
+    while true {
+      let entry = table[slot]
+      if entry == 0 { return nil }
+      if entry & 0xffff_ffff_0000_0000 == tag {
+        let id = UInt32(truncatingIfNeeded: entry) &- 1
+        if entries[Int(id)].print == print && sameBytes(self.key(id), key) { return id }
+      }
+      slot = (slot &+ 1) & mask
+    }
   }
 
-  @inlinable public func fingerprint(_ id: UInt32) -> Fingerprint { fingerprints[Int(id)] }
+  /// The key's bytes; valid until the next `intern` or `remove`.
+  @inlinable public func key(_ id: UInt32) -> UnsafeRawBufferPointer {
+    let entry = entries.base + Int(id)
+    let length = Int(entry.pointee.length)
+    let start =
+      length <= 40
+      ? UnsafeRawPointer(entry) + 24
+      : UnsafeRawPointer(arena.base + Int(truncatingIfNeeded: entry.pointee.words.1))
+    return UnsafeRawBufferPointer(start: start, count: length)
+  }
+
+  @inlinable public func fingerprint(_ id: UInt32) -> Fingerprint { entries[Int(id)].print }
 
   @inlinable public func isLive(_ id: UInt32) -> Bool {
-    Int(id) < lengths.count && lengths[Int(id)] != UInt32.max
+    Int(id) < entries.count && entries[Int(id)].length != UInt32.max
   }
 
   /// Whether the key of `a` sorts before the key of `b`, as bytes.
   @inlinable public func precedes(_ a: UInt32, _ b: UInt32) -> Bool {
-    let pa = prefixes[Int(a)]
-    let pb = prefixes[Int(b)]
+    let pa = UInt64(bigEndian: entries.base[Int(a)].words.0)
+    let pb = UInt64(bigEndian: entries.base[Int(b)].words.0)
     if pa != pb { return pa < pb }
     return comesBefore(key(a), key(b))
   }
@@ -76,15 +107,14 @@ public struct Interner: ~Copyable {
 
   public mutating func remove(_ id: UInt32) {
     precondition(isLive(id))
-    let i = Int(id)
-    var slot = home(fingerprints[i])
-    while table[slot] & 0xffff_ffff != UInt64(id) + 1 { slot = (slot + 1) & mask }
+    let entry = entries.base + Int(id)
+    var hole = home(entry.pointee.print)
+    while table[hole] & 0xffff_ffff != UInt64(id) + 1 { hole = (hole + 1) & mask }
     // Backward shift: pull later entries of the run into the hole.
-    var hole = slot
     var next = (hole + 1) & mask
     while table[next] != 0 {
       let other = UInt32(truncatingIfNeeded: table[next]) - 1
-      let want = home(fingerprints[Int(other)])
+      let want = home(entries[Int(other)].print)
       if (next &- want) & mask >= (next &- hole) & mask {
         table[hole] = table[next]
         hole = next
@@ -92,87 +122,102 @@ public struct Interner: ~Copyable {
       next = (next + 1) & mask
     }
     table[hole] = 0
-    garbage += Int(lengths[i])
-    (arena.base + Int(offsets[i])).update(repeating: 0, count: Int(lengths[i]))
-    lengths[i] = UInt32.max
-    fingerprints[i] = .zero
-    prefixes[i] = 0
-    free.append(id)
+    let length = Int(entry.pointee.length)
+    if length > Interner.inlineBytes {
+      garbage += length
+      (arena.base + Int(entry.pointee.words.1)).update(repeating: 0, count: length)
+    }
+    entry.pointee = Entry()
+    entry.pointee.length = UInt32.max
+    entry.pointee.nextFree = firstFree
+    firstFree = id
     liveCount -= 1
     if garbage > 4096 && garbage > arena.count / 3 { compact() }
   }
 
   /// Bytes held.
-  public var bytes: Int {
-    table.bytes + fingerprints.bytes + offsets.bytes + lengths.bytes + prefixes.bytes + arena.bytes
-      + free.bytes
+  public var bytes: Int { table.bytes + entries.bytes + arena.bytes }
+
+  // MARK: ahead of time
+
+  /// Asks the processor for the place where the key's search begins.
+  @inlinable @inline(__always)
+  public func prefetchHome(_ print: Fingerprint) { prefetch(table.base + home(print)) }
+
+  /// Asks for the line of the id that the key probably has.
+  /// - Returns: that id; nil where the key is likely new.
+  @inlinable @inline(__always)
+  public func prefetchEntry(_ print: Fingerprint) -> UInt32? {
+    let tag = print.high & 0xffff_ffff_0000_0000
+    var slot = home(print)
+    while table[slot] != 0 {
+      if table[slot] & 0xffff_ffff_0000_0000 == tag {
+        let id = UInt32(truncatingIfNeeded: table[slot]) &- 1
+        prefetch(entries.base + Int(id))
+        return id
+      }
+      slot = (slot &+ 1) & mask
+    }
+    return nil
   }
 
   // MARK: inside
 
   @inlinable func home(_ print: Fingerprint) -> Int { Int(truncatingIfNeeded: print.low) & mask }
 
-  @inlinable func find(_ key: UnsafeRawBufferPointer, _ print: Fingerprint) -> UInt32? {
-    let tag = print.high & 0xffff_ffff_0000_0000
-    var slot = home(print)
-    while true {
-      let entry = table[slot]
-      if entry == 0 { return nil }
-      if entry & 0xffff_ffff_0000_0000 == tag {
-        let id = UInt32(truncatingIfNeeded: entry) &- 1
-        if fingerprints[Int(id)] == print && sameBytes(self.key(id), key) { return id }
-      }
-      slot = (slot &+ 1) & mask
-    }
-  }
-
   @usableFromInline mutating func insert(
     _ key: UnsafeRawBufferPointer, _ print: Fingerprint
   ) -> UInt32 {
-    if (liveCount + 1) * 2 > table.count { resize() }
+    if (liveCount + 1) * 4 > table.count * 3 { resize() }
     let id: UInt32
-    let offset = UInt64(arena.count)
-    arena.append(contentsOf: key.assumingMemoryBound(to: UInt8.self))
-    if let reused = free.popLast() {
-      id = reused
-      fingerprints[Int(id)] = print
-      offsets[Int(id)] = offset
-      lengths[Int(id)] = UInt32(key.count)
-      prefixes[Int(id)] = prefix(key)
+    if firstFree != UInt32.max {
+      id = firstFree
+      firstFree = entries[Int(id)].nextFree
     } else {
-      id = UInt32(lengths.count)
-      fingerprints.append(print)
-      offsets.append(offset)
-      lengths.append(UInt32(key.count))
-      prefixes.append(prefix(key))
+      id = UInt32(entries.count)
+      entries.append(Entry())
     }
-    place(id, print)
+    var entry = Entry()
+    entry.print = print
+    entry.length = UInt32(key.count)
+    if key.count > Interner.inlineBytes {
+      entry.words.0 = key.loadUnaligned(as: UInt64.self)
+      entry.words.1 = UInt64(arena.count)
+      arena.append(contentsOf: key.assumingMemoryBound(to: UInt8.self))
+    } else {
+      withUnsafeMutableBytes(of: &entry.words) { $0.copyMemory(from: key) }
+    }
+    entries[Int(id)] = entry
+    place(UInt64(id) + 1, print)
     liveCount += 1
     return id
   }
 
-  private mutating func place(_ id: UInt32, _ print: Fingerprint) {
+  private func place(_ mark: UInt64, _ print: Fingerprint) {
     var slot = home(print)
     while table[slot] != 0 { slot = (slot + 1) & mask }
-    table[slot] = (print.high & 0xffff_ffff_0000_0000) | (UInt64(id) + 1)
+    table[slot] = (print.high & 0xffff_ffff_0000_0000) | mark
   }
 
   private mutating func resize() {
     let size = table.count * 2
     table = Vec(repeating: 0, count: size)
     mask = size - 1
-    for i in 0..<lengths.count where lengths[i] != UInt32.max {
-      place(UInt32(i), fingerprints[i])
+    for i in 0..<entries.count where entries[i].length != UInt32.max {
+      place(UInt64(i) + 1, entries[i].print)
     }
   }
 
   private mutating func compact() {
     var fresh = Vec<UInt8>(capacity: arena.count - garbage)
-    for i in 0..<lengths.count where lengths[i] != UInt32.max {
+    for i in 0..<entries.count {
+      let length = entries[i].length
+      if length == UInt32.max || length <= UInt32(Interner.inlineBytes) { continue }
       let start = UInt64(fresh.count)
       fresh.append(
-        contentsOf: UnsafeBufferPointer(start: arena.base + Int(offsets[i]), count: Int(lengths[i])))
-      offsets[i] = start
+        contentsOf: UnsafeBufferPointer(
+          start: arena.base + Int(entries[i].words.1), count: Int(length)))
+      entries.base[i].words.1 = start
     }
     arena = fresh
     garbage = 0

@@ -1,6 +1,8 @@
 // A growable flat array of plain values, without reference counts, bounds checks in release, or
 // copy-on-write: the storage under rows, dictionaries and counts. It owns its memory and is moved,
-// never copied.
+// never copied. Large arrays stand in huge pages and grow by moving their pages, so that growing
+// neither copies nor holds twice the memory.
+import CKernels
 
 /// A growable array of trivial values. Indexes are checked in debug builds only.
 public struct Vec<Element: BitwiseCopyable>: ~Copyable {
@@ -13,7 +15,7 @@ public struct Vec<Element: BitwiseCopyable>: ~Copyable {
   }
 
   @inlinable init(allocating capacity: Int) {
-    base = .allocate(capacity: capacity)
+    base = Vec.memory(capacity)
     count = 0
     self.capacity = capacity
   }
@@ -24,7 +26,7 @@ public struct Vec<Element: BitwiseCopyable>: ~Copyable {
     self.count = count
   }
 
-  deinit { base.deallocate() }
+  deinit { Vec.free(base, capacity) }
 
   @inlinable public subscript(index: Int) -> Element {
     get {
@@ -58,6 +60,12 @@ public struct Vec<Element: BitwiseCopyable>: ~Copyable {
     setCount(newCount)
   }
 
+  /// Extends by elements of no particular value.
+  @inlinable public mutating func extend(by more: Int) {
+    if count + more > capacity { grow(to: count + more) }
+    setCount(count + more)
+  }
+
   @inlinable public mutating func popLast() -> Element? {
     if count == 0 { return nil }
     setCount(count - 1)
@@ -83,14 +91,49 @@ public struct Vec<Element: BitwiseCopyable>: ~Copyable {
   @inlinable mutating func setCount(_ value: Int) { count = value }
 
   public mutating func grow(to needed: Int) {
-    // Half as much again for large arrays: the slack is memory nobody uses.
-    let next = Swift.max(needed, capacity < 1 << 20 ? capacity * 2 : capacity + capacity / 2)
-    let fresh = UnsafeMutablePointer<Element>.allocate(capacity: next)
-    fresh.update(from: base, count: count)
-    base.deallocate()
-    base = fresh
+    let wasPaged = Vec.isPaged(capacity)
+    // Small arrays double; where nothing is copied an eighth is enough, since slack is memory nobody uses.
+    let next = Swift.max(needed, wasPaged ? capacity + capacity / 8 : capacity * 2)
+    if wasPaged {
+      guard let pages = affinity_pages_grow(base, bytes, next * MemoryLayout<Element>.stride) else {
+        fatalError("no memory for \(next) elements")
+      }
+      base = pages.assumingMemoryBound(to: Element.self)
+    } else {
+      let fresh = Vec.memory(next)
+      fresh.update(from: base, count: count)
+      Vec.free(base, capacity)
+      base = fresh
+    }
     capacity = next
+  }
+
+  // MARK: memory
+  // Inlined where a private type is the element: its metadata cannot be named from outside.
+
+  @inlinable static func isPaged(_ capacity: Int) -> Bool {
+    capacity * MemoryLayout<Element>.stride >= 2 << 20
+  }
+
+  @inlinable static func memory(_ capacity: Int) -> UnsafeMutablePointer<Element> {
+    if !isPaged(capacity) { return .allocate(capacity: capacity) }
+    guard let pages = affinity_pages_allocate(capacity * MemoryLayout<Element>.stride) else {
+      fatalError("no memory for \(capacity) elements")
+    }
+    return pages.assumingMemoryBound(to: Element.self)
+  }
+
+  @inlinable static func free(_ base: UnsafeMutablePointer<Element>, _ capacity: Int) {
+    if !isPaged(capacity) {
+      base.deallocate()
+    } else {
+      affinity_pages_free(base, capacity * MemoryLayout<Element>.stride)
+    }
   }
 }
 
 extension Vec: @unchecked Sendable where Element: Sendable {}
+
+/// Asks the processor for the cache line at `place`, which need not be readable.
+@inlinable @inline(__always)
+public func prefetch(_ place: UnsafeRawPointer) { affinity_prefetch(place) }

@@ -21,16 +21,17 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2, 3, 7, 8, 9, 100, 1000, 12_000])
-  func equalsADictionary(history: Int) {
-    let seed = UInt64(history)
+  /// Times lie milliseconds to centuries apart, so that stamps take 4, 5 and 8 bytes; 0: all of these.
+  @Test(arguments: [1, 2, 3, 7, 8, 9, 100, 1000, 12_000], [1, 5_000, 2_000_000, 0])
+  func equalsADictionary(history: Int, scale: Int64) {
+    let seed = UInt64(history) + UInt64(scale) * 100_000
     print("seed \(seed)")
     var random = SplitMix(seed: seed)
     let itemCount = max(12, history * 3 / 2)
     let keys = (0..<itemCount).map { "k\(($0 &* 7919) % itemCount)-\($0 % 3)" }
     var items = Interner()
     for key in keys { _ = Array(key.utf8).withUnsafeBytes { items.intern($0) } }
-    let window: Int64 = 1_000_000
+    let window: Int64 = scale == 0 ? 800_000_000_000 : 1_000_000 * scale
     var store = RowStore(
       MatrixConfiguration(context: .user, behaviour: .view, history: history, window: window))
     let rowCount = history > 500 ? 2 : 20
@@ -39,12 +40,13 @@ import Testing
     var now: Int64 = 0
     let acts = history > 500 ? history * 3 : 20_000
     for n in 0..<acts {
-      now += Int64(random.below(200))
+      let step = scale > 0 ? scale : [1, 1, 1, 5_000, 2_000_000][random.below(5)]
+      now += Int64(random.below(200)) * step
       let row = random.below(rowCount)
       let item = UInt32(random.below(itemCount))
       // Mostly in order, some late by up to the window, many at equal times.
       var time = now / 100 * 100
-      if random.below(4) == 0 { time = max(0, time - Int64(random.below(1_200_000)) / 100 * 100) }
+      if random.below(4) == 0 { time = max(0, time - Int64(random.below(1_200_000)) * step / 100 * 100) }
       let stamp = Stamp.make(time: time, active: random.below(4) > 0)
       let edit = store.apply(row: UInt32(row), item: item, stamp: stamp, items: items)
       if time <= horizon {

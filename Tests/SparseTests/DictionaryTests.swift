@@ -8,8 +8,8 @@ import Testing
     let n = random.below(pool)
     switch n % 5 {
     case 0: return Array("sku-\(n)".utf8)
-    case 1: return Array("a-long-prefix-shared-by-all-\(n)".utf8)
-    case 2: return Array(repeating: UInt8(n % 3), count: n % 40)  // runs, prefixes of one another, zeros
+    case 1: return Array("a-prefix-shared-by-all-that-fills-a-line-\(n)".utf8)
+    case 2: return Array(repeating: UInt8(n % 3), count: n % 90)  // runs, prefixes of one another, zeros
     case 3: return littleEndian(UInt64(n), 3)
     default: return Array(repeating: 0xff, count: n % 9) + littleEndian(UInt64(n), 2)
     }
@@ -76,7 +76,7 @@ import Testing
     var held: [UInt32] = []
     var most = 0
     for n in 0..<20_000 {
-      let key = Array("a-key-of-some-length-\(n)".utf8)
+      let key = Array("a-key-of-some-length-which-has-no-room-beside-its-hash-\(n)".utf8)
       held.append(key.withUnsafeBytes { interner.intern($0) }.id)
       if held.count > 1000 { interner.remove(held.removeFirst()) }
       if n == 4000 { most = interner.bytes }

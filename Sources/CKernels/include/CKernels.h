@@ -3,6 +3,8 @@
 // chosen when the program starts; elsewhere plain C is used. 
 // BitKernels.swift holds the Swift twins that the tests compare them with.
 #pragma once
+#include "Find.h"
+#include "Pages.h"
 #include "PairKernels.h"
 #include "RankingKernels.h"
 #include <stddef.h>
@@ -63,11 +65,6 @@ void affinity_bits_gather(const uint64_t *row, const uint32_t *positions, size_t
 size_t affinity_bits_column_sums(const uint64_t *rows, size_t stride, const uint32_t *chosen,
                                  size_t count, uint32_t from, uint32_t minimum,
                                  uint32_t *columns, uint32_t *sums);
-
-/// Zeroed memory in huge pages where the system grants them: faulting in four-kilobyte pages costs
-/// more than the work on large scratch. NULL when there is none. Freed with the same size.
-void *affinity_pages_allocate(size_t bytes);
-void affinity_pages_free(void *pages, size_t bytes);
 
 /// exp and log of the C library, so that the core needs no platform module for them.
 double affinity_exp(double x);

@@ -8,11 +8,16 @@
 // written out; sessions and orders by the 128-bit fingerprint of their canonical bytes.
 //
 // Ids are given back: a row's when its last slot expires, an item's when no slot and no model in force
-// holds it (`reclaim`). So dictionaries are bounded by what the windows hold.
+// holds it (`reclaim`). So dictionaries are bounded by what the windows hold. The sessions and orders of a
+// user are linked (`RowLinks`), so that all of a user's rows are found in time proportional to them; a user
+// is known as long as any of them is.
+//
+// State: the stores, the four dictionaries, both links, and the flat arrays declared with them below. Scratch
+// is what the next seal takes (`newItems`, dirty rows) and `gone`, `emptied`.
 import Sparse
 
 /// An act on items, with its row keys resolved to bytes or fingerprints.
-public struct Act {
+public struct Act: BitwiseCopyable {
   public var behaviour: Behaviour
   /// True for the act, false for its undoing.
   public var isPositive: Bool
@@ -22,20 +27,28 @@ public struct Act {
   public var timeInUserRow: Int64
   /// Bytes of the user's key; empty for anonymous traffic.
   public var user: UnsafeRawBufferPointer
-  public var session: Fingerprint?
-  public var order: Fingerprint?
+  /// Fingerprints of the row keys: the user's, and the session's and the order's where there is one.
+  public var userPrint: Fingerprint
+  public var session: Fingerprint
+  public var order: Fingerprint
+  public var hasSession: Bool
+  public var hasOrder: Bool
 
   public init(
     behaviour: Behaviour, isPositive: Bool, time: Int64, timeInUserRow: Int64,
-    user: UnsafeRawBufferPointer, session: Fingerprint?, order: Fingerprint?
+    user: UnsafeRawBufferPointer, userPrint: Fingerprint, session: Fingerprint?,
+    order: Fingerprint?
   ) {
     self.behaviour = behaviour
     self.isPositive = isPositive
     self.time = time
     self.timeInUserRow = timeInUserRow
     self.user = user
-    self.session = session
-    self.order = order
+    self.userPrint = userPrint
+    self.session = session ?? .zero
+    self.order = order ?? .zero
+    hasSession = session != nil
+    hasOrder = order != nil
   }
 }
 
@@ -53,7 +66,11 @@ public struct Interactions: ~Copyable {
   public let matrices: [MatrixConfiguration]
   let stores: UnsafeMutablePointer<RowStore>
   /// Matrix indexes by behaviour, split by context.
-  private let byBehaviour: [[UInt8]]
+  private let targets: Vec<UInt8>
+  /// Where the targets of each behaviour begin; one more.
+  private let targetStarts: Vec<UInt32>
+  /// Bit per behaviour and context: whether a matrix of it exists.
+  private let contextsOf: Vec<UInt8>
   private let contexts: Vec<UInt8>
   private let tags: Vec<UInt64>
 
@@ -61,6 +78,8 @@ public struct Interactions: ~Copyable {
   public var items: Interner
   var sessions: FingerprintTable
   var orders: FingerprintTable
+  private var sessionLinks = RowLinks()
+  private var orderLinks = RowLinks()
   /// Matrices in which a row of the context has slots.
   private var userRefs: Vec<UInt8>
   private var sessionRefs: Vec<UInt8>
@@ -69,11 +88,22 @@ public struct Interactions: ~Copyable {
   var itemRefs: Vec<UInt32>
   /// Items seen without references, each once, and per item the seals made when it was last seen so
   /// (`UInt32.max`: not listed).
-  private var deadItems: [UInt32] = []
+  private var deadItems: Vec<UInt32>
   private var deadSince: Vec<UInt32>
   private var newItems: Vec<UInt32>
   /// Row ids given out for acts that then left no slot.
-  private var orphans: [(context: ContextKind, row: UInt32)] = []
+  private var orphans: Vec<Orphan>
+  private struct Orphan: BitwiseCopyable {
+    var context: ContextKind
+    var row: UInt32
+  }
+  private struct Gone: BitwiseCopyable {
+    var row: UInt32
+    var item: UInt32
+    var stamp: UInt64
+  }
+  private var gone: Vec<Gone>
+  private var emptied: Vec<UInt32>
 
   /// Σ mod 2^128 over every slot of every matrix (DESIGN §5).
   public private(set) var digest = Fingerprint.zero
@@ -99,7 +129,22 @@ public struct Interactions: ~Copyable {
       words.append(
         UInt64(configuration.context.rawValue) << 8 | UInt64(configuration.behaviour.rawValue))
     }
-    byBehaviour = table
+    var all = Vec<UInt8>()
+    var starts = Vec<UInt32>()
+    var masks = Vec<UInt8>()
+    for list in table {
+      starts.append(UInt32(all.count))
+      var mask: UInt8 = 0
+      for m in list {
+        all.append(m)
+        mask |= 1 << matrices[Int(m)].context.rawValue
+      }
+      masks.append(mask)
+    }
+    starts.append(UInt32(all.count))
+    targets = all
+    targetStarts = starts
+    contextsOf = masks
     contexts = kinds
     tags = words
     users = Interner()
@@ -110,8 +155,12 @@ public struct Interactions: ~Copyable {
     sessionRefs = Vec()
     orderRefs = Vec()
     itemRefs = Vec()
+    deadItems = Vec()
     deadSince = Vec()
     newItems = Vec()
+    orphans = Vec()
+    gone = Vec()
+    emptied = Vec()
     popularityMatrix = matrices.firstIndex(of: popularity.matrix)
     popular = DecayedCounts(halfLife: popularity.halfLife)
     recent = DecayedCounts(halfLife: popularity.trendHalfLife)
@@ -125,43 +174,40 @@ public struct Interactions: ~Copyable {
 
   // MARK: acts
 
-  /// Applies the act to one item. Call once per item of an event.
+  /// Whether acts of this kind change anything.
+  public func hasMatrix(of behaviour: Behaviour) -> Bool {
+    contextsOf[Int(behaviour.rawValue)] != 0
+  }
+
+  /// Applies the act to one item. Call once per item of an event whose behaviour has a matrix.
   /// - Returns: whether any row accepted it (a repeat or a displaced slot counts: it is in the set).
-  public mutating func apply(_ act: borrowing Act, rows: RowIDs, item key: UnsafeRawBufferPointer)
-    -> Bool
-  {
-    let targets = byBehaviour[Int(act.behaviour.rawValue)]
-    if targets.isEmpty { return true }
-    let (item, isNew) = items.intern(key)
+  public mutating func apply(
+    _ act: Act, rows: RowIDs, item key: UnsafeRawBufferPointer, print: Fingerprint
+  ) -> Bool {
+    let behaviour = Int(act.behaviour.rawValue)
+    let first = Int(targetStarts[behaviour])
+    let end = Int(targetStarts[behaviour &+ 1])
+    let (item, isNew) = items.intern(key, print)
     if isNew { noteNew(item) }
-    let print = items.fingerprint(item)
     var accepted = false
     var fed = false
-    for m in targets {
-      let matrix = Int(m)
-      let row: UInt32
-      let rowPrint: Fingerprint
-      var time = act.time
+    let stamp = Stamp.make(time: act.time, active: act.isPositive)
+    for t in first..<end {
+      let matrix = Int(targets[t])
       switch contexts[matrix] {
       case ContextKind.user.rawValue:
-        guard let id = rows.user else { continue }
-        row = id
-        rowPrint = users.fingerprint(id)
-        time = act.timeInUserRow
+        if rows.user == RowIDs.none { continue }
+        fed = true
+        let moved = Stamp.make(time: act.timeInUserRow, active: act.isPositive)
+        if edit(matrix, rows.user, act.userPrint, item, print, moved) { accepted = true }
       case ContextKind.session.rawValue:
-        guard let id = rows.session, let p = act.session else { continue }
-        row = id
-        rowPrint = p
+        if rows.session == RowIDs.none { continue }
+        fed = true
+        if edit(matrix, rows.session, act.session, item, print, stamp) { accepted = true }
       default:
-        guard let id = rows.order, let p = act.order else { continue }
-        row = id
-        rowPrint = p
-      }
-      fed = true
-      if edit(
-        matrix, row, rowPrint, item, print, Stamp.make(time: time, active: act.isPositive))
-      {
-        accepted = true
+        if rows.order == RowIDs.none { continue }
+        fed = true
+        if edit(matrix, rows.order, act.order, item, print, stamp) { accepted = true }
       }
     }
     if itemRefs[Int(item)] == 0 { noteDead(item) }
@@ -169,55 +215,140 @@ public struct Interactions: ~Copyable {
   }
 
   /// The row ids of an act, given out where they are new.
-  public struct RowIDs {
-    public var user: UInt32?
-    public var session: UInt32?
-    public var order: UInt32?
+  public struct RowIDs: BitwiseCopyable {
+    static let none = UInt32.max
+    var user = none
+    var session = none
+    var order = none
     public init() {}
   }
 
-  public mutating func rows(for act: borrowing Act) -> RowIDs {
+  public mutating func rows(for act: Act) -> RowIDs {
+    let wanted = contextsOf[Int(act.behaviour.rawValue)]
     var ids = RowIDs()
-    for m in byBehaviour[Int(act.behaviour.rawValue)] {
-      switch contexts[Int(m)] {
-      case ContextKind.user.rawValue:
-        if ids.user == nil, act.user.count > 0 {
-          let (id, isNew) = users.intern(act.user)
-          ids.user = id
-          if isNew {
-            userRefs.extend(to: users.idLimit, with: 0)
-            orphans.append((.user, id))
-          }
-        }
-      case ContextKind.session.rawValue:
-        if ids.session == nil, let print = act.session {
-          let (id, isNew) = sessions.intern(print)
-          ids.session = id
-          if isNew {
-            sessionRefs.extend(to: sessions.idLimit, with: 0)
-            orphans.append((.session, id))
-          }
-        }
-      default:
-        if ids.order == nil, let print = act.order {
-          let (id, isNew) = orders.intern(print)
-          ids.order = id
-          if isNew {
-            orderRefs.extend(to: orders.idLimit, with: 0)
-            orphans.append((.order, id))
-          }
-        }
+    if wanted & 1 << ContextKind.user.rawValue != 0 && act.user.count > 0 { ids.user = user(act) }
+    if wanted & 1 << ContextKind.session.rawValue != 0 && act.hasSession {
+      let (id, isNew) = sessions.intern(act.session)
+      ids.session = id
+      if isNew {
+        sessionRefs.extend(to: sessions.idLimit, with: 0)
+        if act.user.count > 0 { sessionLinks.insert(id, of: user(act)) }
+        orphans.append(Orphan(context: .session, row: id))
+      }
+    }
+    if wanted & 1 << ContextKind.order.rawValue != 0 && act.hasOrder {
+      let (id, isNew) = orders.intern(act.order)
+      ids.order = id
+      if isNew {
+        orderRefs.extend(to: orders.idLimit, with: 0)
+        if act.user.count > 0 { orderLinks.insert(id, of: user(act)) }
+        orphans.append(Orphan(context: .order, row: id))
       }
     }
     return ids
   }
 
-  /// After the last item of an act: rows that got no slot are remembered for the next reclaim.
-  public mutating func finish(_ ids: RowIDs) {
-    // This act's rows stand at the end. Whether an earlier one has slots by now is asked at the tick.
-    while let orphan = orphans.last, rowReferences(orphan.context, orphan.row) > 0 {
-      orphans.removeLast()
+  private mutating func user(_ act: Act) -> UInt32 {
+    let (id, isNew) = users.intern(act.user, act.userPrint)
+    if isNew {
+      userRefs.extend(to: users.idLimit, with: 0)
+      orphans.append(Orphan(context: .user, row: id))
     }
+    return id
+  }
+
+  /// After the last item of an act: rows that got no slot are remembered for the next reclaim.
+  public mutating func finish() {
+    // This act's rows stand at the end. Whether an earlier one has slots by now is asked at the tick.
+    while orphans.count > 0 {
+      let last = orphans[orphans.count - 1]
+      if !isHeld(last.context, last.row) { return }
+      _ = orphans.popLast()
+    }
+  }
+
+  // MARK: ahead of time
+
+  /// Where an act will look, asked for in three passes over a few dozen acts, each of which finds in the
+  /// cache what the pass before it has asked for. Changes nothing.
+  @inline(__always)
+  public func prefetchHomes(of act: Act) {
+    let wanted = contextsOf[Int(act.behaviour.rawValue)]
+    if wanted == 0 { return }
+    if act.user.count > 0 { users.prefetchHome(act.userPrint) }
+    if wanted & 1 << ContextKind.session.rawValue != 0 && act.hasSession {
+      sessions.prefetchHome(act.session)
+    }
+    if wanted & 1 << ContextKind.order.rawValue != 0 && act.hasOrder {
+      orders.prefetchHome(act.order)
+    }
+  }
+
+  /// - Returns: the ids that the rows probably have.
+  @inline(__always)
+  public func prefetchHeaders(of act: Act) -> RowIDs {
+    var ids = RowIDs()
+    let wanted = contextsOf[Int(act.behaviour.rawValue)]
+    if wanted == 0 { return ids }
+    if act.user.count > 0 { ids.user = users.prefetchEntry(act.userPrint) ?? RowIDs.none }
+    if wanted & 1 << ContextKind.session.rawValue != 0 && act.hasSession {
+      ids.session = sessions.prefetchEntry(act.session) ?? RowIDs.none
+    }
+    if wanted & 1 << ContextKind.order.rawValue != 0 && act.hasOrder {
+      ids.order = orders.prefetchEntry(act.order) ?? RowIDs.none
+    }
+    forEachRow(of: act, ids) { matrix, row in stores[matrix].prefetchHeader(row) }
+    return ids
+  }
+
+  @inline(__always)
+  public func prefetchSlots(of act: Act, _ ids: RowIDs) {
+    forEachRow(of: act, ids) { matrix, row in stores[matrix].prefetchSlots(row) }
+  }
+
+  @inline(__always)
+  private func forEachRow(
+    of act: Act, _ ids: RowIDs, _ body: (_ matrix: Int, _ row: UInt32) -> Void
+  ) {
+    let behaviour = Int(act.behaviour.rawValue)
+    for t in Int(targetStarts[behaviour])..<Int(targetStarts[behaviour &+ 1]) {
+      let matrix = Int(targets[t])
+      let row =
+        switch contexts[matrix] {
+        case ContextKind.user.rawValue: ids.user
+        case ContextKind.session.rawValue: ids.session
+        default: ids.order
+        }
+      if row != RowIDs.none { body(matrix, row) }
+    }
+  }
+
+  // MARK: one entry
+
+  /// Whether anything keeps the row's id.
+  private func isHeld(_ context: ContextKind, _ row: UInt32) -> Bool {
+    rowReferences(context, row) > 0 || context == .user && hasLinkedRows(row)
+  }
+
+  private func hasLinkedRows(_ user: UInt32) -> Bool {
+    sessionLinks.hasRows(user) || orderLinks.hasRows(user)
+  }
+
+  /// The row's last slot has gone, or it never had one.
+  private mutating func forget(_ context: ContextKind, _ row: UInt32) {
+    let user: UInt32?
+    switch context {
+    case .user:
+      if !hasLinkedRows(row) { users.remove(row) }
+      return
+    case .session:
+      sessions.remove(row)
+      user = sessionLinks.remove(row)
+    case .order:
+      orders.remove(row)
+      user = orderLinks.remove(row)
+    }
+    if let user, userRefs[Int(user)] == 0, !hasLinkedRows(user) { users.remove(user) }
   }
 
   private func rowReferences(_ context: ContextKind, _ row: UInt32) -> UInt8 {
@@ -232,7 +363,6 @@ public struct Interactions: ~Copyable {
     _ matrix: Int, _ row: UInt32, _ rowPrint: Fingerprint, _ item: UInt32,
     _ itemPrint: Fingerprint, _ stamp: UInt64
   ) -> Bool {
-    let wasEmpty = stores[matrix].isEmpty(row)
     let edit = stores[matrix].apply(row: row, item: item, stamp: stamp, items: items)
     switch edit.outcome {
     case .tooOld:
@@ -254,7 +384,7 @@ public struct Interactions: ~Copyable {
       if matrix == popularityMatrix { uncount(item, old) }
     } else {
       itemRefs[Int(item)] &+= 1
-      if wasEmpty { addRowReference(matrix, row) }
+      if edit.wasEmpty { addRowReference(matrix, row) }
     }
     if matrix == popularityMatrix { count(item, stamp) }
     if edit.evictedItem != .max {
@@ -302,7 +432,7 @@ public struct Interactions: ~Copyable {
   /// The row's slots, oldest first; empty where there is none.
   @inline(__always)
   public func slots(matrix: Int, row: UInt32) -> (
-    items: UnsafeBufferPointer<UInt32>, stamps: UnsafeBufferPointer<UInt64>
+    items: UnsafeBufferPointer<UInt32>, stamps: Stamps
   ) { stores[matrix].slots(of: row) }
 
   public func sessionRow(_ print: Fingerprint) -> UInt32? { sessions.find(print) }
@@ -318,10 +448,23 @@ public struct Interactions: ~Copyable {
   }
 
   public var dictionaryBytes: (users: Int, items: Int, sessions: Int, orders: Int) {
-    (users.bytes, items.bytes, sessions.bytes, orders.bytes)
+    (
+      users.bytes + userRefs.bytes, items.bytes + itemRefs.bytes,
+      sessions.bytes + sessionRefs.bytes + sessionLinks.bytes,
+      orders.bytes + orderRefs.bytes + orderLinks.bytes
+    )
   }
   public var sessionCount: Int { sessions.liveCount }
   public var orderCount: Int { orders.liveCount }
+
+  /// Every row of the user that the windows hold, session and order rows the latest first.
+  public func forEachRow(
+    ofUser user: UInt32, _ body: (_ context: ContextKind, _ row: UInt32) -> Void
+  ) {
+    body(.user, user)
+    sessionLinks.forEachRow(of: user) { body(.session, $0) }
+    orderLinks.forEachRow(of: user) { body(.order, $0) }
+  }
 
   // MARK: ticks
 
@@ -331,44 +474,40 @@ public struct Interactions: ~Copyable {
   /// Moves every matrix's horizon to `tick` minus its window and drops what is at or before it.
   public mutating func expire(tick: Int64) {
     // Before rows are emptied, so that no row is given back twice.
-    for orphan in orphans where rowReferences(orphan.context, orphan.row) == 0 {
-      switch orphan.context {
-      case .user: users.remove(orphan.row)
-      case .session: sessions.remove(orphan.row)
-      case .order: orders.remove(orphan.row)
-      }
+    for i in 0..<orphans.count {
+      let orphan = orphans[i]
+      // A user may have gone with its last row.
+      if orphan.context == .user && !users.isLive(orphan.row) { continue }
+      if !isHeld(orphan.context, orphan.row) { forget(orphan.context, orphan.row) }
     }
     orphans.removeAll()
     for m in 0..<matrices.count {
       guard let window = matrices[m].window else { continue }
-      let context = contexts[m]
-      var gone: [(UInt32, UInt32, UInt64)] = []
-      var emptied: [UInt32] = []
+      let context = matrices[m].context
+      gone.removeAll()
+      emptied.removeAll()
       stores[m].expire(
         to: tick - window,
-        dropped: { gone.append(($0, $1, $2)) },
+        dropped: { gone.append(Gone(row: $0, item: $1, stamp: $2)) },
         emptied: { emptied.append($0) })
-      for (row, item, stamp) in gone {
+      for i in 0..<gone.count {
+        let slot = gone[i]
         let print: Fingerprint =
           switch context {
-          case ContextKind.user.rawValue: users.fingerprint(row)
-          case ContextKind.session.rawValue: sessions.fingerprint(row)
-          default: orders.fingerprint(row)
+          case .user: users.fingerprint(slot.row)
+          case .session: sessions.fingerprint(slot.row)
+          case .order: orders.fingerprint(slot.row)
           }
-        release(m, print, item, stamp)
+        release(m, print, slot.item, slot.stamp)
       }
-      for row in emptied {
+      for i in 0..<emptied.count {
+        let row = emptied[i]
         switch context {
-        case ContextKind.user.rawValue:
-          userRefs[Int(row)] &-= 1
-          if userRefs[Int(row)] == 0 { users.remove(row) }
-        case ContextKind.session.rawValue:
-          sessionRefs[Int(row)] &-= 1
-          if sessionRefs[Int(row)] == 0 { sessions.remove(row) }
-        default:
-          orderRefs[Int(row)] &-= 1
-          if orderRefs[Int(row)] == 0 { orders.remove(row) }
+        case .user: userRefs[Int(row)] &-= 1
+        case .session: sessionRefs[Int(row)] &-= 1
+        case .order: orderRefs[Int(row)] &-= 1
         }
+        if rowReferences(context, row) == 0 { forget(context, row) }
       }
     }
     if let m = popularityMatrix {
@@ -420,8 +559,9 @@ public struct Interactions: ~Copyable {
   /// - Returns: the ids, for stage two to forget as well.
   public mutating func reclaimItems(unusedSince oldestSeal: Int) -> [UInt32] {
     var removed: [UInt32] = []
-    var kept: [UInt32] = []
-    for item in deadItems {
+    var kept = 0
+    for i in 0..<deadItems.count {
+      let item = deadItems[i]
       if itemRefs[Int(item)] > 0 {
         deadSince[Int(item)] = .max
       } else if Int(deadSince[Int(item)]) < oldestSeal {
@@ -429,10 +569,11 @@ public struct Interactions: ~Copyable {
         items.remove(item)
         removed.append(item)
       } else {
-        kept.append(item)
+        deadItems[kept] = item
+        kept += 1
       }
     }
-    deadItems = kept
+    deadItems.count = kept
     return removed
   }
 
@@ -485,10 +626,14 @@ public struct Interactions: ~Copyable {
           if !stores[m].isEmpty(UInt32(row)) { count += 1 }
         }
         precondition(Int(rowReferences(context, UInt32(row))) == count, "a row's references")
-        if count > 0 { held += 1 }
+        if count > 0 || context == .user && hasLinkedRows(UInt32(row)) { held += 1 }
       }
-      let waiting = orphans.filter { $0.context == context && rowReferences(context, $0.row) == 0 }
-      precondition(live == held + waiting.count, "a dictionary's rows")
+      var waiting = 0
+      for i in 0..<orphans.count
+      where orphans[i].context == context && !isHeld(context, orphans[i].row) {
+        waiting += 1
+      }
+      precondition(live == held + waiting, "a dictionary's rows")
     }
   }
 }

@@ -4,13 +4,17 @@
 // equal times, undoing wins (DESIGN §3). A row keeps its `history` latest slots by time, then by item
 // key, active or not: a pure function of the set of events, whatever their order.
 //
-// Layout: a header per row id; a row's slots stand in one block of an arena, first the items (4 bytes
-// each, what a search scans), then the stamps (8 bytes each), oldest slot first, so that the usual
-// event appends. Blocks come in size classes, with a free list each; the arena grows by chunks, so
-// growing never copies. 12 bytes a slot plus the slack of its class.
+// Layout: a header of 16 bytes per row id, with the row's base: a time no slot is older than. A single
+// slot stands in the header itself. More stand in a block of the arena, oldest first, so that the usual
+// event appends: first the items (4 bytes each, what a search scans), then the stamps less the base, in
+// 4 bytes while the row spans less than 24 days, in 5 up to 17 years, in 8 beyond (`SlotBlock`).
 //
-// Expiry: a row is listed in the bucket of its oldest slot's time. When the horizon moves, only rows
-// of buckets at or before it are looked at; a row found too young is listed again where it belongs.
+// Expiry: per 64 rows the least bucket of their bases. When the horizon moves, only groups whose least
+// is at or before it are looked at; each look makes bases and least exact again.
+//
+// State: `headers`, `minima`, `arena.words`, `arena.heads` and the horizon. `dirty` is what the next
+// seal hands over; the totals follow from the rows.
+import CKernels
 import Sparse
 
 /// Bits of a slot's time and state.
@@ -40,29 +44,54 @@ public struct RowEdit {
   /// The slot that left to make room.
   public var evictedItem: UInt32 = .max
   public var evictedStamp: UInt64 = 0
+  /// Whether the row had no slot before.
+  public var wasEmpty = false
 }
 
 public struct RowStore: ~Copyable {
   struct Header: BitwiseCopyable {
-    var block: UInt32 = 0  // in units of 8 bytes; meaningful where capacityClass > 0
+    /// The block's first word in the arena; without a block the row's one item.
+    var place: UInt32 = 0
     var count: UInt16 = 0
     var active: UInt16 = 0
-    var capacityClass: UInt8 = 0  // 0 = no block
-    var isDirty: UInt8 = 0
-    var padding: UInt16 = 0
-    var bucket: UInt32 = .max  // expiry list it stands in
+    /// From the low end: 48 bits base, 8 bits size class of the block (0: none), 2 bits format, then
+    /// whether the one slot without a block is undone, and whether the row is listed as changed.
+    private var word: UInt64 = 0
+
+    static let baseMask: UInt64 = (1 << 48) - 1
+    var base: Int64 { Int64(word & Header.baseMask) }
+    var sizeClass: UInt8 { UInt8(truncatingIfNeeded: word &>> 48) }
+    var format: UInt8 { UInt8(truncatingIfNeeded: word &>> 56) & 3 }
+    var isDirty: Bool {
+      get { word & 1 << 63 != 0 }
+      set { word = newValue ? word | 1 << 63 : word & ~(1 << 63) }
+    }
+    var onlyStamp: UInt64 { (word & Header.baseMask) &<< 1 | (word &>> 58 & 1) }
+
+    mutating func setOnly(_ item: UInt32, _ stamp: UInt64) {
+      place = item
+      count = 1
+      word = word & 1 << 63 | (stamp & 1) &<< 58 | stamp &>> 1
+    }
+    mutating func setBlock(_ place: UInt32, base: Int64, sizeClass: UInt8, format: UInt8) {
+      self.place = place
+      word =
+        word & 1 << 63 | UInt64(bitPattern: base) | UInt64(sizeClass) &<< 48
+        | UInt64(format) &<< 56
+    }
   }
 
   public let configuration: MatrixConfiguration
   let history: Int
   var headers: Vec<Header>
+  /// Per 64 rows: none of them holds a slot of an earlier bucket.
+  private var minima: Vec<UInt32>
   var arena: SlotArena
   /// Rows whose active set changed since the last seal.
-  var dirty: Vec<UInt32>
+  private var dirty: Vec<UInt32>
   /// Slots with time at or before are gone; only ticks move it.
   public private(set) var horizon: Int64 = -1
-  var buckets: [UInt32: [UInt32]] = [:]
-  let bucketWidth: Int64
+  private let bucketWidth: Int64
   /// Rows with at least one active slot.
   public private(set) var activeRows = 0
   public private(set) var slots = 0
@@ -74,14 +103,15 @@ public struct RowStore: ~Copyable {
     self.configuration = configuration
     history = configuration.history
     headers = Vec()
+    minima = Vec()
     arena = SlotArena()
     dirty = Vec()
-    // Fine enough that a tick looks at few rows in vain, coarse enough to be few lists.
+    // Fine enough that a tick looks at few rows in vain; times of `EventTime.range` stay below 2^32.
     bucketWidth = max(60_000, (configuration.window ?? 0) / 4096)
   }
 
   /// Bytes held.
-  public var bytes: Int { headers.bytes + arena.bytes + dirty.bytes }
+  public var bytes: Int { headers.bytes + minima.bytes + arena.bytes + dirty.bytes }
   public var dirtyCount: Int { dirty.count }
 
   // MARK: one act
@@ -95,101 +125,170 @@ public struct RowStore: ~Copyable {
     let r = Int(row)
     if r >= headers.count { headers.extend(to: r + 1, with: Header()) }
     var header = headers[r]
-    let count = Int(header.count)
-
-    if count == 0 {
-      if header.capacityClass == 0 { allocate(&header, slots: 1) }
-      let (ids, stamps) = arena.block(header.block, header.capacityClass)
-      ids[0] = item
-      stamps[0] = stamp
-      header.count = 1
+    if header.count == 0 {
+      header.setOnly(item, stamp)
       slots &+= 1
-      enlist(row, &header, oldest: time)
+      enlist(row, oldest: time)
       if Stamp.isActive(stamp) { gainActive(row, &header) }
       headers[r] = header
-      return RowEdit(outcome: .changed)
+      return RowEdit(outcome: .changed, wasEmpty: true)
     }
+    let edit =
+      header.sizeClass == 0 && (header.place == item || history == 1)
+      ? editOnly(row, &header, item, stamp, items) : editBlock(row, &header, item, stamp, items)
+    if edit.outcome == .changed { headers[r] = header }
+    return edit
+  }
 
-    var (ids, stamps) = arena.block(header.block, header.capacityClass)
-    if let place = find(item, ids, count) {
-      let old = stamps[place]
+  /// The row has one slot, and will have one.
+  private mutating func editOnly(
+    _ row: UInt32, _ header: inout Header, _ item: UInt32, _ stamp: UInt64,
+    _ items: borrowing Interner
+  ) -> RowEdit {
+    let old = header.onlyStamp
+    var edit = RowEdit(outcome: .changed)
+    if header.place == item {
+      if stamp <= old { return RowEdit(outcome: .superseded) }
+      edit.oldStamp = old
+      if Stamp.isActive(old) != Stamp.isActive(stamp) {
+        if Stamp.isActive(stamp) { gainActive(row, &header) } else { loseActive(row, &header) }
+      }
+    } else {
+      if isOlder(item, Stamp.time(stamp), header.place, Stamp.time(old), items) {
+        return RowEdit(outcome: .displaced)
+      }
+      edit.evictedItem = header.place
+      edit.evictedStamp = old
+      if Stamp.isActive(old) { loseActive(row, &header) }
+      if Stamp.isActive(stamp) { gainActive(row, &header) }
+    }
+    header.setOnly(item, stamp)
+    return edit
+  }
+
+  private mutating func editBlock(
+    _ row: UInt32, _ header: inout Header, _ item: UInt32, _ stamp: UInt64,
+    _ items: borrowing Interner
+  ) -> RowEdit {
+    let time = Stamp.time(stamp)
+    let count = Int(header.count)
+    if header.sizeClass == 0 { reshape(&header, slots: 2, with: time) }
+    var block = arena.block(header)
+    let place = affinity_find_last(block.items, count, item)
+    if place >= 0 {
+      let old = block.stamp(place)
       if stamp <= old { return RowEdit(outcome: .superseded) }
       // The slot moves towards the young end, past every older one.
       var k = place
-      while k &+ 1 < count
-        && isOlder(ids[k &+ 1], Stamp.time(stamps[k &+ 1]), item, time, items)
-      {
-        ids[k] = ids[k &+ 1]
-        stamps[k] = stamps[k &+ 1]
+      while k &+ 1 < count && isOlder(block.items[k &+ 1], block.time(k &+ 1), item, time, items) {
         k &+= 1
       }
-      ids[k] = item
-      stamps[k] = stamp
+      if !block.fits(time) {
+        reshape(&header, slots: count, with: time)
+        block = arena.block(header)
+      }
+      block.move(from: place &+ 1, to: place, count: k &- place)
+      block.set(k, item, stamp)
       if Stamp.isActive(old) != Stamp.isActive(stamp) {
         if Stamp.isActive(stamp) { gainActive(row, &header) } else { loseActive(row, &header) }
-        headers[r] = header
       }
       return RowEdit(outcome: .changed, oldStamp: old)
     }
 
     var edit = RowEdit(outcome: .changed)
-    var end = count
     if count == history {
-      if isOlder(item, time, ids[0], Stamp.time(stamps[0]), items) {
+      if isOlder(item, time, block.items[0], block.time(0), items) {
         return RowEdit(outcome: .displaced)
       }
-      edit.evictedItem = ids[0]
-      edit.evictedStamp = stamps[0]
-      if Stamp.isActive(stamps[0]) { loseActive(row, &header) }
-      // Shift down over the evicted slot, up to the new one's place.
+      edit.evictedItem = block.items[0]
+      edit.evictedStamp = block.stamp(0)
+      if Stamp.isActive(edit.evictedStamp) { loseActive(row, &header) }
       var k = 0
-      while k &+ 1 < count
-        && isOlder(ids[k &+ 1], Stamp.time(stamps[k &+ 1]), item, time, items)
-      {
+      while k &+ 1 < count && isOlder(block.items[k &+ 1], block.time(k &+ 1), item, time, items) {
         k &+= 1
       }
-      (ids).update(from: ids + 1, count: k)
-      (stamps).update(from: stamps + 1, count: k)
-      ids[k] = item
-      stamps[k] = stamp
-      if k == 0 { enlist(row, &header, oldest: time) }
+      if !block.fits(time) {
+        reshape(&header, slots: count, with: time)
+        block = arena.block(header)
+      }
+      block.move(from: 1, to: 0, count: k)
+      block.set(k, item, stamp)
     } else {
-      if count == arena.capacity(header.capacityClass) {
-        grow(&header)
-        (ids, stamps) = arena.block(header.block, header.capacityClass)
+      var k = count
+      while k > 0 && !isOlder(block.items[k &- 1], block.time(k &- 1), item, time, items) {
+        k &-= 1
       }
-      while end > 0 && !isOlder(ids[end &- 1], Stamp.time(stamps[end &- 1]), item, time, items) {
-        ids[end] = ids[end &- 1]
-        stamps[end] = stamps[end &- 1]
-        end &-= 1
+      if count == block.capacity || !block.fits(time) {
+        reshape(&header, slots: count &+ 1, with: time)
+        block = arena.block(header)
       }
-      ids[end] = item
-      stamps[end] = stamp
+      block.move(from: k, to: k &+ 1, count: count &- k)
+      block.set(k, item, stamp)
       header.count = UInt16(count &+ 1)
       slots &+= 1
-      if end == 0 { enlist(row, &header, oldest: time) }
+      if k == 0 { enlist(row, oldest: time) }
     }
     if Stamp.isActive(stamp) { gainActive(row, &header) }
-    headers[r] = header
     return edit
+  }
+
+  /// A block with room for `slots`, whose format holds every stamp of the row and `time`.
+  private mutating func reshape(_ header: inout Header, slots: Int, with time: Int64) {
+    let count = Int(header.count)
+    let hasBlock = header.sizeClass > 0
+    var oldest = time
+    var newest = time
+    if hasBlock {
+      let old = arena.block(header)
+      oldest = min(oldest, old.time(0))
+      newest = max(newest, old.time(count - 1))
+    } else {
+      oldest = min(oldest, header.base)
+      newest = max(newest, header.base)
+    }
+    let format = SlotBlock.format(span: newest - oldest)
+    let sizeClass = SlotArena.sizeClass(slots)
+    if hasBlock && header.sizeClass == sizeClass && header.format == format {
+      let was = arena.block(header)
+      header.setBlock(header.place, base: oldest, sizeClass: sizeClass, format: format)
+      let block = arena.block(header)
+      for k in 0..<count { block.set(k, was.items[k], was.stamp(k)) }
+      return
+    }
+    let place = arena.allocate(sizeClass, format)
+    var fresh = header
+    fresh.setBlock(place, base: oldest, sizeClass: sizeClass, format: format)
+    let block = arena.block(fresh)
+    if hasBlock {
+      let old = arena.block(header)
+      for k in 0..<count { block.set(k, old.items[k], old.stamp(k)) }
+      arena.release(header)
+    } else {
+      block.set(0, header.place, header.onlyStamp)
+    }
+    header = fresh
   }
 
   // MARK: reading
 
   /// The row's slots, oldest first. Valid until the next mutation.
   @inline(__always)
-  public func slots(of row: UInt32) -> (
-    items: UnsafeBufferPointer<UInt32>, stamps: UnsafeBufferPointer<UInt64>
-  ) {
+  public func slots(of row: UInt32) -> (items: UnsafeBufferPointer<UInt32>, stamps: Stamps) {
     let r = Int(row)
     guard r < headers.count, headers[r].count > 0 else {
-      return (UnsafeBufferPointer(start: nil, count: 0), UnsafeBufferPointer(start: nil, count: 0))
+      return (UnsafeBufferPointer(start: nil, count: 0), Stamps())
     }
-    let header = headers[r]
-    let (ids, stamps) = arena.block(header.block, header.capacityClass)
-    let count = Int(header.count)
+    let header = headers.base + r
+    if header.pointee.sizeClass == 0 {
+      let item = UnsafeRawPointer(header).assumingMemoryBound(to: UInt32.self)
+      return (
+        UnsafeBufferPointer(start: item, count: 1), Stamps(only: header.pointee.onlyStamp)
+      )
+    }
+    let block = arena.block(header.pointee)
     return (
-      UnsafeBufferPointer(start: ids, count: count), UnsafeBufferPointer(start: stamps, count: count)
+      UnsafeBufferPointer(start: block.items, count: Int(header.pointee.count)),
+      Stamps(block)
     )
   }
 
@@ -198,6 +297,28 @@ public struct RowStore: ~Copyable {
   }
 
   public var rowLimit: Int { headers.count }
+
+  // MARK: ahead of time
+
+  /// Asks the processor for the row's header.
+  @inline(__always)
+  func prefetchHeader(_ row: UInt32) {
+    if Int(row) < headers.count { prefetch(headers.base + Int(row)) }
+  }
+
+  /// Asks for the row's slots; its header should have come.
+  @inline(__always)
+  func prefetchSlots(_ row: UInt32) {
+    if Int(row) >= headers.count { return }
+    let header = headers[Int(row)]
+    if header.sizeClass == 0 || header.count == 0 { return }
+    let start = UnsafeRawPointer(arena.words.base + Int(header.place))
+    prefetch(start)
+    let stamps = start + 4 * arena.capacity(header.sizeClass)
+    prefetch(stamps)
+    prefetch(stamps + 4 * Int(header.count))
+    if header.count > 16 { prefetch(start + 4 * Int(header.count) - 8) }
+  }
 
   // MARK: sealing and expiry
 
@@ -211,7 +332,7 @@ public struct RowStore: ~Copyable {
     changes.items.reserveCapacity(total)
     for i in 0..<dirty.count {
       let row = dirty[i]
-      headers.base[Int(row)].isDirty = 0
+      headers.base[Int(row)].isDirty = false
       let (ids, stamps) = slots(of: row)
       for k in 0..<ids.count where Stamp.isActive(stamps[k]) { changes.items.append(ids[k]) }
       changes.rows.append(row)
@@ -229,13 +350,18 @@ public struct RowStore: ~Copyable {
   ) {
     guard newHorizon > horizon else { return }
     horizon = newHorizon
-    let last = UInt32(clamping: newHorizon / bucketWidth)
-    let due = buckets.keys.filter { $0 <= last }.sorted()
-    for bucket in due {
-      guard let rows = buckets.removeValue(forKey: bucket) else { continue }
-      for row in rows where headers[Int(row)].bucket == bucket {
-        trim(row, dropped: dropped, emptied: emptied)
+    let last = bucket(newHorizon)
+    for group in 0..<minima.count where minima[group] <= last {
+      var least = UInt32.max
+      for row in group << 6..<min(group << 6 + 64, headers.count) {
+        if headers[row].count == 0 { continue }
+        if headers[row].base <= horizon {
+          trim(UInt32(row), dropped: dropped, emptied: emptied)
+          if headers[row].count == 0 { continue }
+        }
+        least = min(least, bucket(headers[row].base))
       }
+      minima[group] = least
     }
   }
 
@@ -243,55 +369,40 @@ public struct RowStore: ~Copyable {
     _ row: UInt32, dropped: (UInt32, UInt32, UInt64) -> Void, emptied: (UInt32) -> Void
   ) {
     var header = headers[Int(row)]
-    header.bucket = .max
-    let (ids, stamps) = arena.block(header.block, header.capacityClass)
-    let count = Int(header.count)
-    var gone = 0
-    while gone < count && Stamp.time(stamps[gone]) <= horizon {
-      dropped(row, ids[gone], stamps[gone])
-      if Stamp.isActive(stamps[gone]) { loseActive(row, &header) }
-      gone += 1
-    }
-    if gone > 0 {
-      let left = count - gone
-      ids.update(from: ids + gone, count: left)
-      stamps.update(from: stamps + gone, count: left)
-      header.count = UInt16(left)
-      slots -= gone
-    }
-    if header.count == 0 {
-      arena.release(header.block, header.capacityClass)
-      header.capacityClass = 0
-      headers[Int(row)] = header
-      emptied(row)
+    if header.sizeClass == 0 {
+      dropped(row, header.place, header.onlyStamp)
+      if Stamp.isActive(header.onlyStamp) { loseActive(row, &header) }
+      header.count = 0
+      slots -= 1
     } else {
-      enlist(row, &header, oldest: Stamp.time(stamps[0]))
-      headers[Int(row)] = header
+      let block = arena.block(header)
+      let count = Int(header.count)
+      var gone = 0
+      while gone < count && block.time(gone) <= horizon {
+        let stamp = block.stamp(gone)
+        dropped(row, block.items[gone], stamp)
+        if Stamp.isActive(stamp) { loseActive(row, &header) }
+        gone += 1
+      }
+      let left = count - gone
+      slots -= gone
+      if left <= 1 {
+        let last = (item: block.items[count - 1], stamp: block.stamp(count - 1))
+        arena.release(header)
+        header.setBlock(0, base: 0, sizeClass: 0, format: 0)
+        header.count = 0
+        if left == 1 { header.setOnly(last.item, last.stamp) }
+      } else {
+        block.move(from: gone, to: 0, count: left)
+        header.count = UInt16(left)
+        reshape(&header, slots: left, with: block.time(0))
+      }
     }
+    headers[Int(row)] = header
+    if header.count == 0 { emptied(row) }
   }
 
   // MARK: inside
-
-  @inline(__always)
-  private func find(_ item: UInt32, _ ids: UnsafeMutablePointer<UInt32>, _ count: Int) -> Int? {
-    // Young end first: acts repeat on recent items. Eight at a time, so the compiler vectorises.
-    var k = count
-    while k >= 8 {
-      let p = UnsafeRawPointer(ids + (k &- 8)).loadUnaligned(as: SIMD8<UInt32>.self)
-      let hit = p .== SIMD8(repeating: item)
-      if any(hit) {
-        for i in stride(from: 7, through: 0, by: -1) where ids[k &- 8 &+ i] == item {
-          return k &- 8 &+ i
-        }
-      }
-      k &-= 8
-    }
-    while k > 0 {
-      k &-= 1
-      if ids[k] == item { return k }
-    }
-    return nil
-  }
 
   /// Row order: earlier time first; at equal times the larger key first.
   @inline(__always)
@@ -304,8 +415,8 @@ public struct RowStore: ~Copyable {
 
   @inline(__always)
   private mutating func markDirty(_ row: UInt32, _ header: inout Header) {
-    if header.isDirty == 0 {
-      header.isDirty = 1
+    if !header.isDirty {
+      header.isDirty = true
       dirty.append(row)
     }
   }
@@ -326,33 +437,15 @@ public struct RowStore: ~Copyable {
     markDirty(row, &header)
   }
 
-  private mutating func allocate(_ header: inout Header, slots: Int) {
-    header.capacityClass = SlotArena.classFor(slots)
-    header.block = arena.allocate(header.capacityClass)
-  }
+  private func bucket(_ time: Int64) -> UInt32 { UInt32(clamping: time / bucketWidth) }
 
-  private mutating func grow(_ header: inout Header) {
-    let old = (header.block, header.capacityClass)
-    let count = Int(header.count)
-    let (oldIDs, oldStamps) = arena.block(old.0, old.1)
-    let nextClass = header.capacityClass + 1
-    let block = arena.allocate(nextClass)
-    let (ids, stamps) = arena.block(block, nextClass)
-    ids.update(from: oldIDs, count: count)
-    stamps.update(from: oldStamps, count: count)
-    arena.release(old.0, old.1)
-    header.block = block
-    header.capacityClass = nextClass
-  }
-
-  /// Lists the row for expiry by its oldest slot, unless it stands in that list or an earlier one.
+  /// The row's oldest slot is now of this time.
   @inline(__always)
-  private mutating func enlist(_ row: UInt32, _ header: inout Header, oldest: Int64) {
+  private mutating func enlist(_ row: UInt32, oldest: Int64) {
     if configuration.window == nil { return }
-    let bucket = UInt32(clamping: oldest / bucketWidth)
-    if bucket >= header.bucket { return }
-    header.bucket = bucket
-    buckets[bucket, default: []].append(row)
+    let group = Int(row &>> 6)
+    minima.extend(to: group + 1, with: UInt32.max)
+    minima[group] = min(minima[group], bucket(oldest))
   }
 
   /// For tests: every structural fact about the store.
@@ -360,21 +453,27 @@ public struct RowStore: ~Copyable {
     var slotTotal = 0
     var activeTotal = 0
     var rowTotal = 0
+    var words = 0
     for r in 0..<headers.count {
       let header = headers[r]
       let (ids, stamps) = slots(of: UInt32(r))
       precondition(ids.count <= history)
+      if header.sizeClass > 0 {
+        precondition(ids.count <= arena.capacity(header.sizeClass))
+        words += arena.words(header.sizeClass, header.format)
+      }
       var active = 0
       var seen = Set<UInt32>()
       for k in 0..<ids.count {
         precondition(seen.insert(ids[k]).inserted, "an item twice in a row")
-        precondition(Stamp.time(stamps[k]) > horizon, "an expired slot")
+        let time = Stamp.time(stamps[k])
+        precondition(time > horizon && time >= header.base, "an expired slot")
         if Stamp.isActive(stamps[k]) { active += 1 }
         if k > 0 {
           precondition(
-            isOlder(
-              ids[k - 1], Stamp.time(stamps[k - 1]), ids[k], Stamp.time(stamps[k]), items),
-            "row out of order")
+            isOlder(ids[k - 1], Stamp.time(stamps[k - 1]), ids[k], time, items), "row out of order")
+        } else if configuration.window != nil {
+          precondition(minima[r >> 6] <= bucket(time), "a row nobody would look at")
         }
       }
       precondition(active == Int(header.active))
@@ -383,95 +482,7 @@ public struct RowStore: ~Copyable {
       if active > 0 { rowTotal += 1 }
     }
     precondition(slotTotal == slots && activeTotal == activeSlots && rowTotal == activeRows)
-  }
-}
-
-/// Blocks of slots by size class, in chunks that never move.
-struct SlotArena: ~Copyable {
-  /// Slots per class, from 1; class 0 is "none". All even, so that stamps stay aligned.
-  static let capacities: [Int] = {
-    var sizes = [0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128]
-    while sizes.last! < MatrixConfiguration.maximumHistory {
-      let next = sizes.last! * 5 / 4 / 2 * 2
-      sizes.append(min(next, 65_536))
-    }
-    return sizes
-  }()
-  static func classFor(_ slots: Int) -> UInt8 {
-    var c = 1
-    while capacities[c] < slots { c += 1 }
-    return UInt8(c)
-  }
-
-  // A chunk is 2^17 units of 8 bytes = 1 MiB, room for the largest block (12 × 65,536 bytes).
-  private static let chunkShift: UInt32 = 17
-  private static let chunkUnits = 1 << 17
-
-  private let table: Vec<Int32>  // capacities, without the global's once-check
-  private var chunks: Vec<UInt>
-  private var used: Int  // units of the last chunk
-  private var free: Vec<UInt32>  // head block per class, UInt32.max = none; a free block's first word links on
-  init() {
-    var sizes = Vec<Int32>()
-    for capacity in SlotArena.capacities { sizes.append(Int32(capacity)) }
-    table = sizes
-    chunks = Vec()
-    used = SlotArena.chunkUnits
-    free = Vec(repeating: UInt32.max, count: SlotArena.capacities.count)
-  }
-
-  deinit {
-    for i in 0..<chunks.count {
-      UnsafeMutableRawPointer(bitPattern: chunks[i])?.deallocate()
-    }
-  }
-
-  @inline(__always) func capacity(_ sizeClass: UInt8) -> Int { Int(table[Int(sizeClass)]) }
-
-  var bytes: Int { chunks.count * SlotArena.chunkUnits * 8 }
-
-  @inline(__always)
-  func block(_ block: UInt32, _ sizeClass: UInt8) -> (
-    UnsafeMutablePointer<UInt32>, UnsafeMutablePointer<UInt64>
-  ) {
-    let start = address(block)
-    let capacity = capacity(sizeClass)
-    return (
-      start.assumingMemoryBound(to: UInt32.self),
-      (start + capacity &* 4).assumingMemoryBound(to: UInt64.self)
-    )
-  }
-
-  @inline(__always)
-  private func address(_ block: UInt32) -> UnsafeMutableRawPointer {
-    let chunk = chunks[Int(block &>> SlotArena.chunkShift)]
-    let offset = Int(block & UInt32(SlotArena.chunkUnits - 1)) &* 8
-    return UnsafeMutableRawPointer(bitPattern: chunk)! + offset
-  }
-
-  mutating func allocate(_ sizeClass: UInt8) -> UInt32 {
-    let head = free[Int(sizeClass)]
-    if head != .max {
-      free[Int(sizeClass)] = address(head).load(as: UInt32.self)
-      return head
-    }
-    let units = (capacity(sizeClass) * 12 + 7) / 8
-    if used + units > SlotArena.chunkUnits {
-      // The tail of the chunk is left: at most one block's worth, on average far less.
-      precondition(chunks.count < 1 << 15, "a row store of 32 GiB")
-      let fresh = UnsafeMutableRawPointer.allocate(
-        byteCount: SlotArena.chunkUnits * 8, alignment: 4096)
-      chunks.append(UInt(bitPattern: fresh))
-      used = 0
-    }
-    let block = UInt32((chunks.count - 1) << Int(SlotArena.chunkShift) + used)
-    used += units
-    return block
-  }
-
-  mutating func release(_ block: UInt32, _ sizeClass: UInt8) {
-    address(block).storeBytes(of: free[Int(sizeClass)], as: UInt32.self)
-    free[Int(sizeClass)] = block
+    precondition(words + arena.freeWords == arena.words.count, "words of the arena that nobody has")
   }
 }
 
