@@ -1,8 +1,9 @@
-// The live loop. One thread owns consumer, engine and publisher; models are made on another.
+// The live loop. One thread owns engine and publisher; records are fetched and decoded on another (`Intake`),
+// models made on a third.
 //
 // Rules of the loop:
-//  - A batch is decoded, applied and its lists published before the next poll; where the producer's queue
-//    is full nothing further is applied, partitions are paused and polled so that the group stays.
+//  - A batch is applied and its lists published before the next is taken; where the producer's queue is
+//    full nothing further is applied.
 //  - Until there are snapshots every start reads the log from its beginning. Records below the group's
 //    committed offset change rows and make no list; from there on lists are published.
 //  - The first model waits until every partition has been read to its end once; then the timer decides.
@@ -42,10 +43,10 @@ public final class Daemon {
   private var nextReport: Int64 = 0
   private var engine: Engine
   private let worker: ModelWorker
-  private let consumer: Consumer
+  private let source: any RecordSource
+  private let start: () throws(KafkaError) -> Void
   private let publisher: Publisher
   private let metrics: MetricsLog
-  private let batch: EventBatch
   private var outputs = Outputs()
 
   /// Per events partition: below it, records are replayed silently.
@@ -54,17 +55,19 @@ public final class Daemon {
   private var committedCatalogue: [Int32: Int64] = [:]
   /// Per catalogue partition: the next offset.
   private var cataloguePositions: [Int32: Int64] = [:]
+  private var mine: [TopicPartition] = []
   private var atEnd = Set<TopicPartition>()
   private var isCaughtUp = false
-  private var paused: [TopicPartition] = []
 
-  /// After a restart: partitions still on their way to their committed offset, and those that are past it,
-  /// with the offset at which they go on once there is a model.
+  /// After a restart: partitions still on their way to their committed offset, which is their limit until
+  /// there is a model.
   private var isRestoring = false
-  /// Records of this poll that will come again.
-  private var heldRecords = 0
   private var restoring = Set<TopicPartition>()
-  private var held: [TopicPartition: Int64] = [:]
+  /// Whether some partition waits there.
+  private var holds = false
+  /// Since when the producer's queue has been full, monotonic ns; 0: it is not.
+  private var stalledSince: Int64 = 0
+  private var isStalled: Bool { stalledSince > 0 && now() - stalledSince > 1_000_000_000 }
 
   /// Messages of models not yet published: neighbours, rules, popularity.
   private var backlog: [(built: BuiltModel, next: Int)] = []
@@ -72,10 +75,7 @@ public final class Daemon {
   private var sealedPositions: [[Int64]] = []
   private var nextCommit: Int64 = 0
   private var cut: [PartitionOffset] = []
-  private var commitsFailed = 0
   var counters = LiveCounters()
-  /// Set before stopping, for the demo: told every line of the metrics log.
-  private let decodeLimitBytes = 8 << 20
 
   public init(
     _ options: DaemonOptions, log: Logger, metrics: ReopenableFile, clientLog: ClientLog,
@@ -92,6 +92,7 @@ public final class Daemon {
       statistics: { health.took(statistics: $0, at: Process.monotonic) })
     var consumerConfig = options.kafka
     consumerConfig["enable.partition.eof"] = "true"
+    let consumer: Consumer
     do throws(KafkaError) {
       consumer = try Consumer(
         config: consumerConfig, topics: [options.topics.events, options.topics.catalogue],
@@ -114,7 +115,13 @@ public final class Daemon {
     }
     engine = Engine(options.engine, topics: [options.topics.events, options.topics.catalogue])
     worker = ModelWorker(options.engine, after: sequence, threads: options.engine.threads)
-    batch = EventBatch(limits: options.limits)
+    let intake = Intake(
+      consumer, limits: options.limits, futureTolerance: options.engine.futureTolerance,
+      warn: { log.warning("consumer: \($0)") })
+    source = intake
+    start = { () throws(KafkaError) in
+      try intake.start(timeoutMilliseconds: Int(options.topicTimeout))
+    }
     self.metrics = MetricsLog(metrics, interval: options.metricsInterval, board: board)
     if sequence > 0 { log.info("models so far: \(sequence)") }
   }
@@ -144,17 +151,20 @@ public final class Daemon {
 
   /// Runs until a stop is asked for. Returns after the drain.
   public func run() throws {
-    do throws(KafkaError) {
-      try consumer.subscribe(
-        timeoutMilliseconds: Int(options.topicTimeout),
-        RebalanceHandler(
-          assigned: { [self] in assigned($0) }, revoked: { [self] in revoked($0, lost: $1) }))
-    } catch {
-      throw DaemonFailure.tryAgain("\(error)")
-    }
+    do throws(KafkaError) { try start() } catch { throw DaemonFailure.tryAgain("\(error)") }
     log.info("reading \(options.topics.events) as group \(options.kafka["group.id"] ?? "")")
-    let start = Process.monotonic
-    nextCommit = start + options.commitInterval * 1_000_000
+    do {
+      try loop()
+      try drain()
+    } catch {
+      // Who takes over need not wait for the session's end.
+      if !hasLeft { _ = source.finish(committing: [], deadlineMilliseconds: 5000) }
+      throw error
+    }
+  }
+
+  private func loop() throws {
+    nextCommit = now() + options.commitInterval * 1_000_000
     var reloads = Signals.reloadCount
     while !Signals.isStopRequested {
       try turn()
@@ -163,7 +173,6 @@ public final class Daemon {
         reload()
       }
     }
-    try drain()
   }
 
   /// SIGHUP: log files opened anew, and what can change while running taken from the configuration.
@@ -189,7 +198,6 @@ public final class Daemon {
     if now < nextReport { return }
     nextReport = now + 250_000_000
     var report = LoopReport()
-    let mine = consumer.assignment
     report.phase =
       mine.isEmpty ? .connecting : isRestoring ? .restoring : isCaughtUp ? .running : .catchingUp
     if isRestoring {
@@ -202,12 +210,12 @@ public final class Daemon {
     }
     report.hasModel = engine.model != nil
     report.awaitsFirstEvent = isCaughtUp && engine.streamTime == nil
-    report.isPaused = !paused.isEmpty || !held.isEmpty
+    report.isPaused = isStalled || holds
     report.records = counters.records
     report.acknowledged = publisher.acknowledged
     report.outstanding = publisher.outstanding
-    for one in mine where one.place.topic == 0 {
-      report.lags.append((one.place.partition, Int(consumer.lag(one.place) ?? 0)))
+    for place in mine where place.topic == 0 {
+      report.lags.append((place.partition, Int(lag(place))))
     }
     health.report(report, at: now)
   }
@@ -225,10 +233,14 @@ public final class Daemon {
     if isBusy { counters.turns += 1 }
   }
 
-  /// How long a poll may wait: until the next list is due, at most 100 ms; not at all while there is
-  /// something to publish.
+  /// How long the loop may wait for records: until the next list is due, at most 100 ms; hardly while
+  /// there is something to publish or to hear of.
   private var patience: Int {
-    if !backlog.isEmpty || engine.renewalCount > 0 || worker.outstanding > 0 { return 1 }
+    if !backlog.isEmpty || engine.renewalCount > 0 || worker.outstanding > 0
+      || publisher.outstanding > 0
+    {
+      return 1
+    }
     var wait: Int64 = 100
     if let due = engine.nextDeadline { wait = min(wait, max(0, due - now() / 1_000_000)) }
     return Int(wait)
@@ -238,113 +250,76 @@ public final class Daemon {
 
   // MARK: taking records
 
-  /// Polls once and applies what came. Returns whether anything did.
+  /// Takes one delivery and does what it asks for. Returns whether there was one.
   private func take() throws -> Bool {
-    let polled: Batch
-    do throws(KafkaError) {
-      polled = try consumer.poll(
-        maxMessages: options.pollRecords, timeoutMilliseconds: patience)
-    } catch {
-      if error.isRetriable {
-        log.warning("poll: \(error)")
-        return false
-      }
-      throw DaemonFailure.tryAgain("\(error)")
+    guard let delivery = try source.next(waitMilliseconds: patience) else { return false }
+    switch delivery {
+    case .records(let batch):
+      try apply(batch)
+      for notice in batch.notices { try handle(notice) }
+      source.recycle(batch)
+    case .assigned(let partitions): assigned(partitions)
+    case .revoked(let partitions, let lost): revoked(partitions, lost: lost)
+    case .committed(.success): counters.commits += 1
+    case .committed(.failure(let error)): log.warning("commit: \(error)")
     }
-    for event in polled.events { try handle(event) }
-    if polled.count == 0 { return false }
-    let receivedAt = now()
-    if counters.firstRecordAt == 0 { counters.firstRecordAt = receivedAt }
-    var from = 0
-    while from < polled.count { from = try takePart(polled, from: from, receivedAt: receivedAt) }
-    counters.records += polled.count - heldRecords
-    heldRecords = 0
-    counters.bytes += polled.bytes
     return true
   }
 
-  /// Decodes records from `from` on, up to a few megabytes, then applies them.
-  private func takePart(_ polled: borrowing Batch, from: Int, receivedAt: Int64) throws -> Int {
-    batch.reset()
-    var end = from
-    var bytes = 0
-    let messages = polled.messages
-    while end < messages.count && bytes < decodeLimitBytes {
-      let message = messages[end]
-      if message.topic == 0 {
-        let value = message.value ?? UnsafeRawBufferPointer(start: nil, count: 0)
-        batch.append(value: value, contentType: message.header("content-type") ?? nil)
-        bytes += value.count
-      } else {
-        batch.append(value: UnsafeRawBufferPointer(start: nil, count: 0))
-      }
-      end += 1
-    }
-    let clock = receivedAt / 1_000_000
-    for i in from..<end {
-      let message = messages[i]
+  private func apply(_ batch: RecordBatch) throws {
+    if batch.count == 0 { return }
+    if counters.firstRecordAt == 0 { counters.firstRecordAt = batch.receivedAt }
+    let clock = batch.receivedAt / 1_000_000
+    var other = 0
+    let ahead = 32
+    for i in 0..<batch.count {
+      if i % ahead == 0 { engine.prepare(batch.events, i..<min(i + ahead, batch.count)) }
+      let place = batch.places[i]
       let position = LogPosition(
-        topic: UInt16(message.topic), partition: message.partition, offset: message.offset,
-        timestamp: message.timestamp ?? -1)
-      if message.topic != 0 {
-        try takeCatalogue(message, position)
+        topic: UInt16(place.topic), partition: place.partition, offset: place.offset,
+        timestamp: place.timestamp)
+      if other < batch.others.count && batch.others[other].index == i {
+        try take(batch.others[other], position)
+        other += 1
         continue
       }
-      if isRestoring && position.offset >= committed[position.partition] ?? 0 {
-        hold(message.place, at: position.offset)
-        continue
-      }
-      guard let event = batch.event(at: i - from) else {
-        try takeOther(message, i - from, position)
-        continue
-      }
-      if event.isFuture(
-        recordTimestamp: position.timestamp, tolerance: options.engine.futureTolerance)
-      {
-        try reject(
-          message, position,
-          Rejection.future(
-            event, recordTimestamp: position.timestamp,
-            tolerance: options.engine.futureTolerance))
+      guard let event = batch.events.event(at: i) else {
+        counters.unknownTypes += 1
+        engine.skip(position)
         continue
       }
       engine.isSilent = position.offset < committed[position.partition] ?? 0
       _ = engine.apply(
-        event, at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
-      if outputs.byteCount > 1 << 20 { try publishOutputs() }
+        event, at: position, clock: clock, receivedAt: batch.receivedAt, prepared: i % ahead,
+        into: &outputs)
+      if outputs.byteCount > 1 << 16 { try publishOutputs() }
     }
-    return end
+    counters.records += batch.count
+    counters.bytes += batch.bytes
   }
 
-  private func takeOther(_ message: MessageView, _ index: Int, _ position: LogPosition) throws {
-    switch batch[index] {
-    case .event: break
-    case .unknownType:
-      counters.unknownTypes += 1
-      engine.skip(position)
-    case .erasure:
-      let key = message.key ?? UnsafeRawBufferPointer(start: nil, count: 0)
-      if let fault = batch.fault(inErasureKey: key) {
-        try reject(message, position, fault)
-      } else {
-        engine.countErasure(at: position)
+  private func take(_ record: RecordBatch.Other, _ position: LogPosition) throws {
+    switch record.kind {
+    case .rejected(let rejection): try reject(record, position, rejection)
+    case .erasure: engine.countErasure(at: position)
+    case .catalogue:
+      counters.catalogueRecords += 1
+      cataloguePositions[position.partition] = position.offset + 1
+      let fault = (record.key ?? []).withUnsafeBytes { key in
+        guard let value = record.value else {
+          return engine.takeCatalogue(key: key, value: nil, limits: options.limits)
+        }
+        return value.withUnsafeBytes {
+          engine.takeCatalogue(key: key, value: $0, limits: options.limits)
+        }
       }
-    case .rejected(let rejection): try reject(message, position, rejection)
-    }
-  }
-
-  private func takeCatalogue(_ message: MessageView, _ position: LogPosition) throws {
-    counters.catalogueRecords += 1
-    cataloguePositions[position.partition] = position.offset + 1
-    let key = message.key ?? UnsafeRawBufferPointer(start: nil, count: 0)
-    if let fault = engine.takeCatalogue(key: key, value: message.value, limits: options.limits) {
-      try reject(message, position, fault)
+      if let fault { try reject(record, position, fault) }
     }
   }
 
   /// To the dead-letter topic, unless it went there before the restart.
   private func reject(
-    _ message: MessageView, _ position: LogPosition, _ rejection: Rejection
+    _ record: RecordBatch.Other, _ position: LogPosition, _ rejection: Rejection
   ) throws {
     counters.rejects[Int(rejection.reason.rawValue)] += 1
     engine.skip(position)
@@ -353,8 +328,8 @@ public final class Daemon {
     let letter = DeadLetter(
       topic: position.topic == 0 ? options.topics.events : options.topics.catalogue,
       partition: position.partition, offset: position.offset, timestamp: position.timestamp,
-      key: message.key.map { [UInt8]($0) }, value: message.value.map { [UInt8]($0) },
-      headers: message.copyHeaders().map { MessageHeader(key: $0.name, value: $0.value) },
+      key: record.key, value: record.value,
+      headers: record.headers.map { MessageHeader(key: $0.name, value: $0.value) },
       rejection: rejection)
     while !publisher.publish(letter, connector: options.kafka["group.id"] ?? "affinity") {
       try stall()
@@ -362,7 +337,15 @@ public final class Daemon {
     log.debug("dead letter: \(rejection.reason.code)")
   }
 
-  private func handle(_ event: ConsumerEvent) throws {
+  private func handle(_ notice: Notice) throws {
+    let event: ConsumerEvent
+    switch notice {
+    case .limitReached(let place):
+      restoring.remove(place)
+      holds = true
+      return
+    case .client(let told): event = told
+    }
     switch event {
     case .endOfPartition(let place, _):
       atEnd.insert(place)
@@ -371,14 +354,12 @@ public final class Daemon {
       // Reading again what the rows hold already changes nothing (natural keys), so the beginning is safe;
       // what retention has removed meanwhile is gone, and is said.
       log.error(
-        "\(consumer.topics[Int(place.topic)]) partition \(place.partition): offset \(offset ?? -1) is not there any more; reading from the earliest record")
+        "\(topicName(place)) partition \(place.partition): offset \(offset ?? -1) is not there any more; reading from the earliest record")
       counters.offsetsOutOfRange += 1
-      do throws(KafkaError) { try consumer.restart([PartitionStart(place, .beginning)]) } catch {
-        throw DaemonFailure.tryAgain("\(error)")
-      }
+      source.restartAtBeginning(place)
     case .maxPollExceeded(let message): log.error("\(message)")
     case .partitionFailed(let place, let failure):
-      log.warning("\(consumer.topics[Int(place.topic)]) partition \(place.partition): \(failure.message)")
+      log.warning("\(topicName(place)) partition \(place.partition): \(failure.message)")
     case .failed(let failure):
       if failure.remedy == .fatal { throw DaemonFailure.tryAgain(failure.message) }
       log.warning("\(failure.name): \(failure.message)")
@@ -387,65 +368,53 @@ public final class Daemon {
 
   // MARK: partitions
 
-  private func assigned(_ partitions: [CommittedOffset]) -> [StartOffset] {
+  private func topicName(_ place: TopicPartition) -> String {
+    place.topic == 0 ? options.topics.events : options.topics.catalogue
+  }
+
+  private func assigned(_ partitions: [CommittedOffset]) {
+    mine = partitions.map(\.place)
+    holds = false
     atEnd = []
     isCaughtUp = false
-    paused = []
-    var starts: [StartOffset] = []
-    for one in partitions {
-      let partition = Int(one.place.partition)
-      let known = engine.positions[Int(one.place.topic)]
-      if one.place.topic == 0 {
-        committed[one.place.partition] = one.offset ?? 0
-      } else {
-        committedCatalogue[one.place.partition] = one.offset ?? 0
-      }
-      if partition < known.count && known[partition] >= 0 {
-        starts.append(.at(known[partition]))
-      } else {
-        starts.append(.beginning)
-      }
-    }
     let events = partitions.filter { $0.place.topic == 0 }
     let behind = events.reduce(Int64(0)) { $0 + ($1.offset ?? 0) }
     isRestoring = engine.model == nil && behind > 0
     restoring = isRestoring ? Set(events.map(\.place)) : []
-    held = [:]
+    var plans: [PartitionPlan] = []
+    for one in partitions {
+      let partition = Int(one.place.partition)
+      let known = engine.positions[Int(one.place.topic)]
+      var plan = PartitionPlan(start: .beginning)
+      if partition < known.count && known[partition] >= 0 { plan.start = .at(known[partition]) }
+      if one.place.topic == 0 {
+        committed[one.place.partition] = one.offset ?? 0
+        if isRestoring { plan.limit = one.offset ?? 0 }
+      } else {
+        committedCatalogue[one.place.partition] = one.offset ?? 0
+      }
+      plans.append(plan)
+    }
     log.info(
       "assigned \(events.count) partitions of \(options.topics.events)\(behind > 0 ? ", \(behind) records committed before" : "")")
-    return starts
+    source.begin(plans)
   }
 
   private func revoked(_ partitions: [PartitionOffset], lost: Bool) {
     log.info("\(partitions.count) partitions \(lost ? "lost" : "revoked")")
+    mine = []
     atEnd = []
     publisher.endCut()
     cut = []
-  }
-
-  /// The partition has reached what was committed: what follows is read again once there is a model.
-  private func hold(_ place: TopicPartition, at offset: Int64) {
-    heldRecords += 1
-    if held[place] != nil { return }
-    held[place] = offset
-    restoring.remove(place)
-    // Only to spare the broker: records that come nevertheless are left out as these were.
-    do throws(KafkaError) { try consumer.pause([place]) } catch { log.warning("pause: \(error)") }
+    source.release()
   }
 
   /// The model of what was committed is in force (or nothing was there): everything goes on.
-  private func endRestoring() throws {
+  private func endRestoring() {
     isRestoring = false
-    if held.isEmpty { return }
-    let starts = held.sorted { $0.key < $1.key }
-    held = [:]
+    holds = false
     atEnd = []
-    do throws(KafkaError) {
-      try consumer.restart(starts.map { PartitionStart($0.key, .at($0.value)) })
-      try consumer.resume(starts.map(\.key))
-    } catch {
-      throw DaemonFailure.tryAgain("\(error)")
-    }
+    source.liftLimits()
   }
 
   // MARK: lists and models
@@ -478,17 +447,16 @@ public final class Daemon {
   private func advanceModels() throws {
     if let finished = worker.take() {
       try activate(finished)
-      if isRestoring { try endRestoring() }
+      if isRestoring { endRestoring() }
     }
     if isRestoring {
-      guard restoring.isEmpty, !consumer.assignment.isEmpty, worker.outstanding == 0 else { return }
-      guard let tick = engine.streamTime else { return try endRestoring() }
+      guard restoring.isEmpty, !mine.isEmpty, worker.outstanding == 0 else { return }
+      guard let tick = engine.streamTime else { return endRestoring() }
       log.info("at the committed offsets: \(counters.records) records, rows digest \(engine.digest.hex)")
       return try makeModel(tick: tick)
     }
     if !isCaughtUp {
-      let mine = consumer.assignment
-      if !mine.isEmpty && mine.allSatisfy({ atEnd.contains($0.place) }) {
+      if !mine.isEmpty && mine.allSatisfy({ atEnd.contains($0) }) {
         isCaughtUp = true
         let seconds = counters.firstRecordAt > 0 ? Double(now() - counters.firstRecordAt) / 1e9 : 0
         log.info(
@@ -574,16 +542,11 @@ public final class Daemon {
     }
   }
 
-  /// The producer's queue is full: wait for room, keep the group, keep the metrics.
+  /// The producer's queue is full: wait for room, keep the metrics. The intake keeps the group.
   private func stall() throws {
     counters.stalls += 1
-    let begin = now()
+    if stalledSince == 0 { stalledSince = now() }
     try serve(wait: 10)
-    counters.stallMilliseconds += milliseconds(since: begin)
-    if counters.stallMilliseconds > 1000 && paused.isEmpty {
-      paused = consumer.assignment.map(\.place)
-      do throws(KafkaError) { try consumer.pause(paused) } catch { log.warning("pause: \(error)") }
-    }
     emitMetrics()
     if Signals.isStopRequested && now() > stopDeadline {
       throw DaemonFailure.tryAgain("the broker takes nothing; given up at the shutdown timeout")
@@ -592,17 +555,13 @@ public final class Daemon {
 
   /// Takes delivery reports, waiting at most `wait` ms.
   private func serve(wait: Int) throws {
+    if wait == 0 { stalledSince = 0 }
     reportHealth()
     do throws(Publisher.Failure) { try publisher.poll(timeoutMilliseconds: wait) } catch {
       throw DaemonFailure.tryAgain("\(error)")
     }
     for event in publisher.producer.takeEvents() {
       log.warning("producer: \(event.name): \(event.message)")
-    }
-    if !paused.isEmpty && wait == 0 {
-      do throws(KafkaError) { try consumer.resume(paused) } catch { log.warning("resume: \(error)") }
-      paused = []
-      counters.stallMilliseconds = 0
     }
   }
 
@@ -613,18 +572,7 @@ public final class Daemon {
       let offsets = cut
       cut = []
       publisher.endCut()
-      do throws(KafkaError) {
-        try consumer.commit(offsets) { [self] _, result in
-          if case .failure(let error) = result {
-            commitsFailed += 1
-            log.warning("commit: \(error)")
-          } else {
-            counters.commits += 1
-          }
-        }
-      } catch {
-        log.warning("commit: \(error)")
-      }
+      source.commit(offsets)
     }
     guard now() >= nextCommit, cut.isEmpty, backlog.isEmpty else { return }
     nextCommit = now() + options.commitInterval * 1_000_000
@@ -636,8 +584,8 @@ public final class Daemon {
   }
 
   private func beginCut() {
-    let mine = Set(consumer.assignment.map(\.place))
     cut = []
+    let mine = Set(mine)
     for (partition, offset) in engine.positions[0].enumerated() where offset >= 0 {
       let place = TopicPartition(topic: 0, partition: partition)
       if mine.contains(place) && offset > committed[Int32(partition)] ?? 0 {
@@ -657,6 +605,7 @@ public final class Daemon {
   // MARK: the end
 
   private var stopDeadline: Int64 = .max
+  private var hasLeft = false
 
   /// Makes and publishes what waits, commits, leaves the group; not longer than the shutdown timeout.
   private func drain() throws {
@@ -681,29 +630,33 @@ public final class Daemon {
       throw DaemonFailure.tryAgain(
         "\(publisher.outstanding) messages not acknowledged at the shutdown timeout; offsets not committed")
     }
-    if engine.model != nil && !cut.isEmpty {
-      let left = max(100, Int((stopDeadline - now()) / 1_000_000))
-      do throws(KafkaError) { try consumer.commit(cut, timeoutMilliseconds: min(left, 5000)) } catch {
-        log.warning("commit: \(error)")
-      }
-    }
     emitMetrics(force: true)
-    // All is committed: what does not close in the little time that is left is left to the end of the process.
-    let least = Int(options.shutdownTimeout / 25)
-    let left = max(least, Int((stopDeadline - now()) / 1_000_000))
-    if consumer.close(deadlineMilliseconds: min(left, 10_000)) != .closed {
+    let left = max(100, Int((stopDeadline - now()) / 1_000_000))
+    hasLeft = true
+    let end = source.finish(
+      committing: engine.model != nil ? cut : [], deadlineMilliseconds: min(left, 10_000))
+    if case .failure(let error) = end.commit { log.warning("commit: \(error)") }
+    if !end.isClosed {
       log.warning("the consumer did not close in time; left to the session timeout")
     }
-    _ = publisher.producer.close(deadlineMilliseconds: min(least, 1000))
+    _ = publisher.producer.close(deadlineMilliseconds: 1000)
     log.info("stopped: \(counters.records) records read, rows digest \(engine.digest.hex)")
   }
 
   // MARK: metrics
 
+  /// Records of the events topic behind its end, as far as both are known.
+  private func lag(_ place: TopicPartition) -> Int64 {
+    let positions = engine.positions[0]
+    guard Int(place.partition) < positions.count, positions[Int(place.partition)] >= 0,
+      let end = source.end(of: place)
+    else { return 0 }
+    return max(0, end - positions[Int(place.partition)])
+  }
+
   private func emitMetrics(force: Bool = false) {
     guard metrics.isDue(now: now()) || force else { return }
-    var lag: Int64 = 0
-    for one in consumer.assignment where one.place.topic == 0 { lag += consumer.lag(one.place) ?? 0 }
+    let lag = mine.reduce(0) { $0 + ($1.topic == 0 ? self.lag($1) : 0) }
     metrics.emit(
       now: now(), engine: engine, counters: counters, publisher: publisher, lag: lag,
       isCaughtUp: isCaughtUp, backlog: backlog.reduce(0) { $0 + $1.built.outputs.count - $1.next },

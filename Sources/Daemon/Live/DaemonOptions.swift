@@ -55,7 +55,5 @@ public struct DaemonOptions: Sendable {
   public var shutdownTimeout: Int64 = 25_000
   /// Milliseconds to wait at the start for topics to exist.
   public var topicTimeout: Int64 = 30_000
-  /// Records taken in one poll.
-  public var pollRecords = 10_000
   public init() {}
 }

@@ -20,7 +20,6 @@ struct LiveCounters {
   var pauseMilliseconds = 0.0
   var sealMilliseconds = 0.0
   var stalls = 0
-  var stallMilliseconds = 0.0
   var commits = 0
   var turns = 0
 }

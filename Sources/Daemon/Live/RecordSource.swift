@@ -1,0 +1,163 @@
+// What the live loop reads from: decoded records and what becomes of partitions, one thing after the
+// other, in an order that every implementation keeps. `Intake` is the one over Kafka, on a thread of its
+// own; a simulated log can be another, on the loop's thread.
+//
+// Order: what is delivered before a `revoked` belongs to the old assignment, what comes behind an
+// `assigned` to the new one; records of a partition come in their order, each once per assignment.
+import Events
+import Kafka
+import Sparse
+
+/// One delivery of a source.
+enum Delivery {
+  /// Give it back with `recycle` when it is done.
+  case records(RecordBatch)
+  /// All partitions that are ours, ordered, with what the group has committed. Nothing comes until
+  /// `begin` has been called.
+  case assigned([CommittedOffset])
+  /// All partitions go away, with the source's positions. They are ours until `release` is called,
+  /// unless `lost` is set; commits still on their way are dropped then.
+  case revoked([PartitionOffset], lost: Bool)
+  /// The answer to a `commit`.
+  case committed(Result<Void, KafkaError>)
+}
+
+/// Where reading of a partition begins, and the offset it must not reach until `liftLimits`.
+struct PartitionPlan {
+  var start: StartOffset
+  var limit: Int64?
+}
+
+/// What a source tells besides records.
+enum Notice {
+  case client(ConsumerEvent)
+  /// The partition's next record is not below its limit: it waits.
+  case limitReached(TopicPartition)
+}
+
+/// Called by the loop's thread only.
+protocol RecordSource: AnyObject {
+  /// The next delivery; waits for one at most that long.
+  /// - Throws: where nothing will ever come again.
+  func next(waitMilliseconds: Int) throws(DaemonFailure) -> Delivery?
+  /// Takes a batch back, for further records.
+  func recycle(_ batch: RecordBatch)
+  /// The answer to `assigned`: a plan for each partition, in its order.
+  func begin(_ plans: [PartitionPlan])
+  /// The answer to `revoked`.
+  func release()
+  /// Reading goes on where partitions wait at their limits.
+  func liftLimits()
+  /// Reads this partition from its earliest record, after `offsetOutOfRange`.
+  func restartAtBeginning(_ place: TopicPartition)
+  /// Offsets of the next records to read; the answer is a delivery.
+  func commit(_ offsets: [PartitionOffset])
+  /// Offset behind the partition's latest record, as far as known; costs no request.
+  func end(of place: TopicPartition) -> Int64?
+  /// Commits (at most 5 s), leaves the group and ends. Nothing may be called afterwards.
+  /// - Returns: whether that was done within the deadline, and what became of the commit.
+  func finish(committing offsets: [PartitionOffset], deadlineMilliseconds: Int)
+    -> (isClosed: Bool, commit: Result<Void, KafkaError>)
+}
+
+/// Records with what they were decoded to. Filled on one thread, read on another, then used again. The
+/// bytes of events live in the decoder's arena; of other records, which are few, copies are kept.
+final class RecordBatch: @unchecked Sendable {
+  /// Where a record stands. 24 bytes.
+  struct Place: BitwiseCopyable {
+    var offset: Int64
+    /// -1: none.
+    var timestamp: Int64
+    var partition: Int32
+    var topic: Int32
+  }
+  /// A record that is no event to apply.
+  struct Other {
+    enum Kind {
+      case catalogue
+      /// A null value under this user's key.
+      case erasure
+      case rejected(Rejection)
+    }
+    var index: Int
+    var kind: Kind
+    var key: [UInt8]?
+    var value: [UInt8]?
+    var headers: [Header]
+  }
+
+  /// One entry per record; void for those of the catalogue.
+  let events: EventBatch
+  private(set) var places = Vec<Place>()
+  /// In the order of their indexes.
+  private(set) var others: [Other] = []
+  var notices: [Notice] = []
+  /// Monotonic ns at which the first record was taken from the client.
+  var receivedAt: Int64 = 0
+  /// Of keys and values.
+  private(set) var bytes = 0
+  private let futureTolerance: Int64
+
+  init(limits: EventLimits, futureTolerance: Int64) {
+    events = EventBatch(limits: limits)
+    self.futureTolerance = futureTolerance
+  }
+
+  var count: Int { places.count }
+  var isEmpty: Bool { places.count == 0 && notices.isEmpty }
+
+  func removeAll() {
+    events.reset()
+    places.removeAll()
+    if !others.isEmpty { others.removeAll() }
+    if !notices.isEmpty { notices.removeAll() }
+    bytes = 0
+  }
+
+  /// Decodes and appends a record of the events topic (0) or of the catalogue (1). `contentType` and
+  /// `headers` are asked for only where they are needed.
+  @inline(__always)
+  func append(
+    _ place: Place, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
+    contentType: UnsafeRawBufferPointer?, headers: () -> [Header]
+  ) {
+    let index = places.count
+    places.append(place)
+    bytes &+= (key?.count ?? 0) &+ (value?.count ?? 0)
+    let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+    if place.topic != 0 {
+      events.append(value: nothing)
+      keep(index, .catalogue, key, value, headers())
+      return
+    }
+    events.append(value: value ?? nothing, contentType: contentType)
+    if let event = events.event(at: index) {
+      if event.isFuture(recordTimestamp: place.timestamp, tolerance: futureTolerance) {
+        let rejection = Rejection.future(
+          event, recordTimestamp: place.timestamp, tolerance: futureTolerance)
+        keep(index, .rejected(rejection), key, value, headers())
+      }
+      return
+    }
+    switch events[index] {
+    case .event, .unknownType: break
+    case .erasure:
+      if let fault = events.fault(inErasureKey: key ?? nothing) {
+        keep(index, .rejected(fault), key, value, headers())
+      } else {
+        keep(index, .erasure, key, value, [])
+      }
+    case .rejected(let rejection): keep(index, .rejected(rejection), key, value, headers())
+    }
+  }
+
+  private func keep(
+    _ index: Int, _ kind: Other.Kind, _ key: UnsafeRawBufferPointer?,
+    _ value: UnsafeRawBufferPointer?, _ headers: [Header]
+  ) {
+    others.append(
+      Other(
+        index: index, kind: kind, key: key.map { [UInt8]($0) }, value: value.map { [UInt8]($0) },
+        headers: headers))
+  }
+}
