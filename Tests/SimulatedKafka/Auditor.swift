@@ -1,7 +1,7 @@
 // An independent reader under `read_committed`: decides by itself, from the raw log and its control
 // records, which records count, and shares no code with the fetch path. Costs no virtual time.
 
-public struct Auditor {
+public struct LogAuditor {
   private let cluster: SimulatedCluster
   public let topic: String
   private var readers: [Reader] = []
@@ -32,7 +32,8 @@ public struct Auditor {
         records.append([])
       }
       let place = LogPlace(topic, Int32(partition))
-      let found = Self.read(cluster.rawLog(place, from: readers[partition].next), &readers[partition])
+      let found = Self.read(
+        cluster.rawLog(place, from: readers[partition].next), &readers[partition])
       for entry in found {
         guard let payload = entry.payload else { continue }
         fresh.append(SimulatedRecord(place: place, offset: entry.offset, payload: payload))

@@ -123,7 +123,7 @@ public final class SimulatedCluster {
   }
 
   /// Produce, at the broker that leads the partition.
-  func append(_ batch: Batch, to place: LogPlace) -> Result<Int64, Code> {
+  func append(_ batch: Batch, to place: LogPlace) -> Result<Int64, KafkaCode> {
     guard let partition = partition(place), let topic = topics[place.topic] else {
       return .failure(.unknownTopicOrPartition)
     }
@@ -256,7 +256,7 @@ public final class SimulatedCluster {
   ///   - effect: what happens at the broker. May run later, or twice: captures values, not clients.
   /// - Returns: nil where the client has seen a broken connection or nothing at all.
   func request<Answer>(
-    _ kind: Request, _ caller: Caller, to broker: Int? = nil, cost: Int64,
+    _ kind: KafkaRequest, _ caller: Caller, to broker: Int? = nil, cost: Int64,
     _ effect: @escaping () -> Answer
   ) throws(SimulatedError) -> Answer? {
     try caller.process.enter(kind.rawValue)

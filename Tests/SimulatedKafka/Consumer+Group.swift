@@ -3,7 +3,7 @@
 extension SimulatedConsumer {
   /// Joins the group for all topics.
   public func subscribe(
-    timeoutMilliseconds: Int = 30_000, _ handler: RebalanceHandler
+    timeoutMilliseconds: Int = 30_000, _ handler: SimulatedRebalanceHandler
   ) throws(SimulatedError) {
     try process.check()
     precondition(options.group != nil, "subscribing needs a group")
@@ -45,7 +45,7 @@ extension SimulatedConsumer {
       case .some(nil): return
       case nil: break
       case .notCoordinator??, .coordinatorLoading??: break
-      case .some(.some(let code)): throw .failure(Failure(code))
+      case .some(.some(let code)): throw .failure(KafkaFailure(code))
       }
       if now >= caller.deadline {
         throw .timedOut(operation: "commit", milliseconds: timeoutMilliseconds)
@@ -56,20 +56,20 @@ extension SimulatedConsumer {
 
   /// Commits without waiting; `then` is called inside a later `poll`. nil: it went well.
   public func commit(
-    _ offsets: [LogPlace: StoredOffset], then: @escaping (Failure?) -> Void
+    _ offsets: [LogPlace: StoredOffset], then: @escaping (KafkaFailure?) -> Void
   ) throws(SimulatedError) {
     try process.check()
     let answer = try sendCommit(offsets, caller(within: 0))
     switch answer {
     case .some(nil): pendingCommits.append { then(nil) }
-    case nil: pendingCommits.append { then(Failure(.transport)) }
-    case .some(.some(let code)): pendingCommits.append { then(Failure(code)) }
+    case nil: pendingCommits.append { then(KafkaFailure(.transport)) }
+    case .some(.some(let code)): pendingCommits.append { then(KafkaFailure(code)) }
     }
   }
 
   private func sendCommit(
     _ offsets: [LogPlace: StoredOffset], _ caller: SimulatedCluster.Caller
-  ) throws(SimulatedError) -> Code?? {
+  ) throws(SimulatedError) -> KafkaCode?? {
     let group = options.group ?? ""
     let membership = membershipInGroup
     // Without a wait it costs the caller nothing.
@@ -118,8 +118,8 @@ extension SimulatedConsumer {
 
   /// Asks until there is an answer, or an error that does not pass, or no time.
   private func ask<Answer>(
-    _ kind: Request, _ operation: String, _ milliseconds: Int, to broker: Int? = nil,
-    _ effect: @escaping () -> Result<Answer, Code>
+    _ kind: KafkaRequest, _ operation: String, _ milliseconds: Int, to broker: Int? = nil,
+    _ effect: @escaping () -> Result<Answer, KafkaCode>
   ) throws(SimulatedError) -> Answer {
     let caller = caller(within: milliseconds)
     while true {
@@ -127,11 +127,11 @@ extension SimulatedConsumer {
         kind, caller, to: broker, cost: cluster.options.costs.other, effect)
       if case .success(let value)? = answer { return value }
       if case .failure(let code)? = answer, code.remedy != .retry {
-        throw .failure(Failure(code))
+        throw .failure(KafkaFailure(code))
       }
       if now >= caller.deadline {
         if case .failure(.unknownTopicOrPartition)? = answer { throw .unknownTopics(topics) }
-        if case .failure(let code)? = answer { throw .failure(Failure(code)) }
+        if case .failure(let code)? = answer { throw .failure(KafkaFailure(code)) }
         throw .timedOut(operation: operation, milliseconds: milliseconds)
       }
       cluster.sleep(microseconds: 50_000, caller: caller)
@@ -163,7 +163,8 @@ extension SimulatedConsumer {
         rebalances.removeFirst()
         try join()
       case .assign(let places):
-        let committed = places.isEmpty ? [] : try self.committed(places, timeoutMilliseconds: 30_000)
+        let committed =
+          places.isEmpty ? [] : try self.committed(places, timeoutMilliseconds: 30_000)
         // The rebalance may have gone on meanwhile.
         let chosen = places.isEmpty ? [] : handler?.assigned(Array(zip(places, committed))) ?? []
         try process.check()
@@ -227,8 +228,8 @@ extension SimulatedConsumer {
   }
 
   private func beFenced() {
-    fatal = Failure(.fencedInstance, .fatal)
-    events.append(.failed(Failure(.fencedInstance, .fatal)))
+    fatal = KafkaFailure(.fencedInstance, .fatal)
+    events.append(.failed(KafkaFailure(.fencedInstance, .fatal)))
   }
 
   private func revoke(lost: Bool) {

@@ -5,7 +5,7 @@
 // out. Topics are known by name only, so that a topic made anew is not noticed by itself. There is
 // no prefetching. Membership and offsets: `Consumer+Group.swift`.
 
-public struct ConsumerOptions {
+public struct SimulatedConsumerOptions {
   public var group: String?
   /// Makes a static member.
   public var instance: String?
@@ -18,24 +18,24 @@ public struct ConsumerOptions {
   public init(group: String? = nil) { self.group = group }
 }
 
-public enum ConsumerEvent: Equatable {
+public enum SimulatedEvent: Equatable {
   case endOfPartition(LogPlace, offset: Int64)
   /// Retention has passed the offset, or the topic was made anew. Nothing comes from the partition
   /// until it is assigned again.
   case offsetOutOfRange(LogPlace, offset: Int64)
   case maxPollExceeded
-  case partitionFailed(LogPlace, Failure)
-  case failed(Failure)
+  case partitionFailed(LogPlace, KafkaFailure)
+  case failed(KafkaFailure)
 }
 
-public struct ConsumedBatch {
+public struct SimulatedBatch {
   public var records: [SimulatedRecord] = []
-  public var events: [ConsumerEvent] = []
+  public var events: [SimulatedEvent] = []
   public var isEmpty: Bool { records.isEmpty && events.isEmpty }
 }
 
 /// What the owner does in a rebalance; called inside `poll`.
-public struct RebalanceHandler {
+public struct SimulatedRebalanceHandler {
   /// Partitions, ordered, with what the group has committed. Returns a start for each.
   public var assigned: ([(place: LogPlace, committed: StoredOffset?)]) -> [LogStart]
   /// All go away; each with our position (-1: nothing read yet). Unless lost they are ours until
@@ -52,9 +52,9 @@ public struct RebalanceHandler {
 
 public final class SimulatedConsumer {
   public let process: SimulatedProcess
-  public let options: ConsumerOptions
+  public let options: SimulatedConsumerOptions
   public let topics: [String]
-  public internal(set) var fatal: Failure?
+  public internal(set) var fatal: KafkaFailure?
 
   struct Slot {
     var place: LogPlace
@@ -75,7 +75,7 @@ public final class SimulatedConsumer {
   /// Pauses outlive an assignment, as in librdkafka.
   private var paused: Set<LogPlace> = []
   private var turn = 0
-  var events: [ConsumerEvent] = []
+  var events: [SimulatedEvent] = []
   var isOpen = true
   private var isWoken = false
   /// When a broker that did not answer is asked again.
@@ -83,17 +83,21 @@ public final class SimulatedConsumer {
 
   // Membership.
   enum Phase { case none, joining, stable }
-  enum Rebalance { case revoke(lost: Bool), assign([LogPlace]) }
+  enum Rebalance {
+    case revoke(lost: Bool)
+    case assign([LogPlace])
+  }
   var phase = Phase.none
   var membershipInGroup = GroupCoordinator.Membership()
-  var handler: RebalanceHandler?
+  var handler: SimulatedRebalanceHandler?
   var rebalances: [Rebalance] = []
   var lastHeartbeat: Int64 = 0
   var lastPoll: Int64 = 0
   var pendingCommits: [() -> Void] = []
 
   public init(
-    _ process: SimulatedProcess, topics: [String], _ options: ConsumerOptions = ConsumerOptions()
+    _ process: SimulatedProcess, topics: [String],
+    _ options: SimulatedConsumerOptions = SimulatedConsumerOptions()
   ) {
     self.process = process
     self.topics = topics
@@ -112,13 +116,13 @@ public final class SimulatedConsumer {
   /// or event. Acts on a rebalance first (calls the handler).
   public func poll(
     maxMessages: Int, timeoutMilliseconds: Int
-  ) throws(SimulatedError) -> ConsumedBatch {
+  ) throws(SimulatedError) -> SimulatedBatch {
     try process.check()
     lastPoll = now
     let caller = caller(within: timeoutMilliseconds)
     while true {
       try serveGroup()
-      var batch = ConsumedBatch()
+      var batch = SimulatedBatch()
       if rebalances.isEmpty && fatal == nil { try fetch(maxMessages, caller, into: &batch) }
       batch.events = events
       events = []
@@ -138,7 +142,7 @@ public final class SimulatedConsumer {
   public func wake() { isWoken = true }
 
   private func fetch(
-    _ limit: Int, _ caller: SimulatedCluster.Caller, into batch: inout ConsumedBatch
+    _ limit: Int, _ caller: SimulatedCluster.Caller, into batch: inout SimulatedBatch
   ) throws(SimulatedError) {
     try findStarts(caller)
     turn += 1
@@ -157,7 +161,7 @@ public final class SimulatedConsumer {
       cost = 0
       guard let answer else {
         // Told once, until it answers again.
-        if retryAt[broker] == 0 { events.append(.failed(Failure(.transport))) }
+        if retryAt[broker] == 0 { events.append(.failed(KafkaFailure(.transport))) }
         retryAt[broker] = now + 100_000
         continue
       }
@@ -166,7 +170,7 @@ public final class SimulatedConsumer {
     }
     for i in ready where cluster.partition(slots[i].place) == nil {
       slots[i].isStuck = true
-      events.append(.partitionFailed(slots[i].place, Failure(.unknownTopicOrPartition)))
+      events.append(.partitionFailed(slots[i].place, KafkaFailure(.unknownTopicOrPartition)))
     }
   }
 
@@ -181,8 +185,8 @@ public final class SimulatedConsumer {
   }
 
   private func take(
-    _ result: Result<SimulatedCluster.FetchAnswer, Code>, for i: Int,
-    into batch: inout ConsumedBatch
+    _ result: Result<SimulatedCluster.FetchAnswer, KafkaCode>, for i: Int,
+    into batch: inout SimulatedBatch
   ) {
     guard slots.indices.contains(i) else { return }
     let place = slots[i].place
@@ -219,7 +223,7 @@ public final class SimulatedConsumer {
       case .success(let bounds)?: slots[i].next = slots[i].start == .end ? bounds.high : bounds.low
       case .failure(.unknownTopicOrPartition)?:
         slots[i].isStuck = true
-        events.append(.partitionFailed(place, Failure(.unknownTopicOrPartition)))
+        events.append(.partitionFailed(place, KafkaFailure(.unknownTopicOrPartition)))
       case .failure?, nil: break
       }
     }
@@ -287,7 +291,7 @@ extension SimulatedCluster {
 
   func fetch(
     _ wanted: [(place: LogPlace, offset: Int64)], atMost limit: Int, _ isolation: Isolation
-  ) -> [Result<FetchAnswer, Code>] {
+  ) -> [Result<FetchAnswer, KafkaCode>] {
     var room = limit
     return wanted.map { place, offset in
       guard let partition = partition(place) else { return .failure(.unknownTopicOrPartition) }
@@ -301,7 +305,7 @@ extension SimulatedCluster {
     }
   }
 
-  func listOffsets(_ place: LogPlace, _ isolation: Isolation) -> Result<LogBounds, Code> {
+  func listOffsets(_ place: LogPlace, _ isolation: Isolation) -> Result<LogBounds, KafkaCode> {
     guard let partition = partition(place) else { return .failure(.unknownTopicOrPartition) }
     if partition.leaderlessUntil > clock.now { return .failure(.notLeader) }
     return .success(LogBounds(low: partition.logStart, high: partition.readable(isolation)))

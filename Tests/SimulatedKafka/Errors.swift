@@ -1,18 +1,14 @@
 // Error codes and how a client sorts them. Numbers are librdkafka's: negative ones arise in the
 // client, positive ones come from a broker.
 
-public enum Code: Int32, Error, Sendable {
+public enum KafkaCode: Int32, Error, Sendable {
   case transport = -195
   case messageTimedOut = -192
-  case unknownTopicLocally = -188
   case timedOut = -185
-  case queueFull = -184
   case wrongState = -172
   case purgedFromQueue = -152
   case purgedInFlight = -151
-  case maxPollExceeded = -147
   case fenced = -144
-  case autoOffsetReset = -140
   case offsetOutOfRange = 1
   case unknownTopicOrPartition = 3
   case leaderNotAvailable = 5
@@ -37,15 +33,11 @@ public enum Code: Int32, Error, Sendable {
     switch self {
     case .transport: "_TRANSPORT"
     case .messageTimedOut: "_MSG_TIMED_OUT"
-    case .unknownTopicLocally: "_UNKNOWN_TOPIC"
     case .timedOut: "_TIMED_OUT"
-    case .queueFull: "_QUEUE_FULL"
     case .wrongState: "_STATE"
     case .purgedFromQueue: "_PURGE_QUEUE"
     case .purgedInFlight: "_PURGE_INFLIGHT"
-    case .maxPollExceeded: "_MAX_POLL_EXCEEDED"
     case .fenced: "_FENCED"
-    case .autoOffsetReset: "_AUTO_OFFSET_RESET"
     case .offsetOutOfRange: "OFFSET_OUT_OF_RANGE"
     case .unknownTopicOrPartition: "UNKNOWN_TOPIC_OR_PART"
     case .leaderNotAvailable: "LEADER_NOT_AVAILABLE"
@@ -68,9 +60,9 @@ public enum Code: Int32, Error, Sendable {
   }
 
   /// What a client can do about it where the call itself does not say more.
-  public var remedy: Remedy {
+  public var remedy: KafkaRemedy {
     switch self {
-    case .transport, .messageTimedOut, .timedOut, .queueFull, .unknownTopicLocally,
+    case .transport, .messageTimedOut, .timedOut,
       .unknownTopicOrPartition, .leaderNotAvailable, .notLeader, .coordinatorLoading,
       .notCoordinator, .rebalanceInProgress, .concurrentTransactions, .unstableOffsetCommit:
       .retry
@@ -82,7 +74,7 @@ public enum Code: Int32, Error, Sendable {
   }
 }
 
-public enum Remedy: String, Sendable {
+public enum KafkaRemedy: String, Sendable {
   /// The same call may succeed later.
   case retry
   /// Somebody else has our place.
@@ -94,10 +86,10 @@ public enum Remedy: String, Sendable {
   case none
 }
 
-public struct Failure: Equatable, Sendable {
-  public var code: Code
-  public var remedy: Remedy
-  public init(_ code: Code, _ remedy: Remedy? = nil) {
+public struct KafkaFailure: Equatable, Sendable {
+  public var code: KafkaCode
+  public var remedy: KafkaRemedy
+  public init(_ code: KafkaCode, _ remedy: KafkaRemedy? = nil) {
     self.code = code
     self.remedy = remedy ?? code.remedy
   }
@@ -114,15 +106,15 @@ public enum SimulatedError: Error, Equatable, Sendable {
   case crashed(SimulatedCrash)
   case unknownTopics([String])
   case timedOut(operation: String, milliseconds: Int)
-  case failure(Failure)
+  case failure(KafkaFailure)
 
   public var isCrash: Bool { if case .crashed = self { true } else { false } }
-  public var remedy: Remedy {
+  public var remedy: KafkaRemedy {
     switch self {
     case .crashed: .fatal
     case .unknownTopics, .timedOut: .retry
     case .failure(let failure): failure.remedy
     }
   }
-  public var code: Code? { if case .failure(let failure) = self { failure.code } else { nil } }
+  public var code: KafkaCode? { if case .failure(let failure) = self { failure.code } else { nil } }
 }

@@ -1,12 +1,12 @@
 // What can happen to a request on its way, by plan or by order of a test.
 
-public enum Request: String, CaseIterable, Sendable {
+public enum KafkaRequest: String, CaseIterable, Sendable {
   case metadata, produce, fetch, listOffsets
   case joinGroup, heartbeat, leaveGroup, offsetCommit, offsetFetch
   case initProducerID, addPartitions, addOffsets, transactionOffsets, endTransaction
 }
 
-public enum Fault: Equatable, Sendable {
+public enum RequestFault: Equatable, Sendable {
   /// It never arrives.
   case lostRequest
   /// It has its effect; the client sees a broken connection.
@@ -50,21 +50,21 @@ public final class Faults {
   public private(set) var happened: [String: Int] = [:]
 
   private struct Order {
-    var fault: Fault
-    var request: Request
+    var fault: RequestFault
+    var request: KafkaRequest
     var skipping: Int
   }
   private var orders: [Order] = []
 
   /// The next request of this kind (after `skipping` others of it) meets this fault.
-  public func order(_ fault: Fault, on request: Request, skipping: Int = 0) {
+  public func order(_ fault: RequestFault, on request: KafkaRequest, skipping: Int = 0) {
     orders.append(Order(fault: fault, request: request, skipping: skipping))
   }
 
   /// Orders that no request has met yet.
   public var outstanding: Int { orders.count }
 
-  func decide(_ request: Request, _ draw: (Int) -> Int) -> Fault? {
+  func decide(_ request: KafkaRequest, _ draw: (Int) -> Int) -> RequestFault? {
     for i in orders.indices where orders[i].request == request {
       if orders[i].skipping > 0 {
         orders[i].skipping -= 1
@@ -89,7 +89,7 @@ public final class Faults {
 
   func count(_ name: String) { happened[name, default: 0] += 1 }
 
-  private func note(_ fault: Fault) -> Fault {
+  private func note(_ fault: RequestFault) -> RequestFault {
     switch fault {
     case .lostRequest: count("lostRequest")
     case .lostReply: count("lostReply")

@@ -75,7 +75,7 @@ final class GroupCoordinator {
   func join(
     _ name: String, member: String, instance: String?, topics: [String], sessionTimeout: Int64,
     rebalanceTimeout: Int64
-  ) -> Result<String, Code> {
+  ) -> Result<String, KafkaCode> {
     if isAway { return .failure(.notCoordinator) }
     let group = group(name)
     func make(_ id: String) -> Member {
@@ -124,14 +124,16 @@ final class GroupCoordinator {
   }
 
   /// What a joined member has; nil while the generation is still being made.
-  func sync(_ name: String, member: String) -> Result<(generation: Int, places: [LogPlace]), Code>? {
+  func sync(_ name: String, member: String) -> Result<
+    (generation: Int, places: [LogPlace]), KafkaCode
+  >? {
     guard let group = groups[name], let found = group.members.first(where: { $0.id == member })
     else { return .failure(.unknownMember) }
     if group.deadline != nil || found.hasJoined { return nil }
     return .success((group.generation, found.assignment))
   }
 
-  func heartbeat(_ name: String, _ membership: Membership) -> Code? {
+  func heartbeat(_ name: String, _ membership: Membership) -> KafkaCode? {
     if isAway { return .notCoordinator }
     guard let group = groups[name] else { return .unknownMember }
     switch find(membership, in: group) {
@@ -142,7 +144,7 @@ final class GroupCoordinator {
     }
   }
 
-  func leave(_ name: String, member: String) -> Code? {
+  func leave(_ name: String, member: String) -> KafkaCode? {
     if isAway { return .notCoordinator }
     guard let group = groups[name], group.members.contains(where: { $0.id == member }) else {
       return .unknownMember
@@ -164,7 +166,7 @@ final class GroupCoordinator {
     }
   }
 
-  private func find(_ membership: Membership, in group: Group) -> Result<Member?, Code> {
+  private func find(_ membership: Membership, in group: Group) -> Result<Member?, KafkaCode> {
     if let member = group.members.first(where: { $0.id == membership.member }) {
       return membership.generation == group.generation
         ? .success(member) : .failure(.illegalGeneration)
@@ -243,7 +245,7 @@ final class GroupCoordinator {
   // MARK: Offsets
 
   func commit(_ name: String, _ membership: Membership, _ offsets: [LogPlace: StoredOffset])
-    -> Code?
+    -> KafkaCode?
   {
     if isAway { return .notCoordinator }
     let group = group(name)
@@ -253,7 +255,7 @@ final class GroupCoordinator {
   }
 
   /// OffsetFetch that wants stable offsets (KIP-447).
-  func fetch(_ name: String, _ places: [LogPlace]) -> Result<[StoredOffset?], Code> {
+  func fetch(_ name: String, _ places: [LogPlace]) -> Result<[StoredOffset?], KafkaCode> {
     if isAway { return .failure(.notCoordinator) }
     guard let group = groups[name] else { return .success(places.map { _ in nil }) }
     if group.pending.values.contains(where: { held in places.contains { held[$0] != nil } }) {
@@ -266,7 +268,7 @@ final class GroupCoordinator {
   func commit(
     _ name: String, _ membership: Membership, _ offsets: [LogPlace: StoredOffset],
     by producer: TransactionCoordinator.Identity
-  ) -> Code? {
+  ) -> KafkaCode? {
     if isAway { return .notCoordinator }
     let group = group(name)
     if case .failure(let code) = find(membership, in: group) { return code }

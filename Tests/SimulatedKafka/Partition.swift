@@ -68,14 +68,15 @@ final class Partition {
   func isOpen(_ producerID: Int64) -> Bool { producers[producerID]?.openSince != nil }
 
   /// - Returns: the offset of the first record; of the first append where this repeats one.
-  func append(_ batch: Batch) -> Result<Int64, Code> {
+  func append(_ batch: Batch) -> Result<Int64, KafkaCode> {
     guard batch.producerID >= 0 else { return .success(write(batch)) }
     var state = producers[batch.producerID] ?? ProducerState(epoch: -1)
     let last = batch.baseSequence + batch.records.count - 1
     if batch.epoch < state.epoch { return .failure(.invalidProducerEpoch) }
     if batch.epoch == state.epoch {
-      if let known = state.batches.first(where: { $0.first == batch.baseSequence && $0.last == last })
-      {
+      if let known = state.batches.first(where: {
+        $0.first == batch.baseSequence && $0.last == last
+      }) {
         return .success(known.offset)
       }
       if batch.baseSequence != state.lastSequence + 1 { return .failure(.outOfOrderSequence) }
@@ -138,7 +139,9 @@ final class Partition {
   }
 
   /// - Returns: failure `offsetOutOfRange` where the offset is outside what the log has.
-  func fetch(from offset: Int64, atMost limit: Int, _ isolation: Isolation) -> Result<Fetched, Code> {
+  func fetch(from offset: Int64, atMost limit: Int, _ isolation: Isolation) -> Result<
+    Fetched, KafkaCode
+  > {
     guard offset >= logStart && offset <= logEnd else { return .failure(.offsetOutOfRange) }
     let end = readable(isolation)
     var fetched = Fetched(next: offset)

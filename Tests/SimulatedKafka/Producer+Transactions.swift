@@ -32,7 +32,7 @@ extension SimulatedProducer {
     if let abortable { throw .failure(abortable) }
     if offsets.isEmpty { return }
     guard let group = consumer.options.group, let name = options.transactionalID, let identity
-    else { throw .failure(Failure(.wrongState)) }
+    else { throw .failure(KafkaFailure(.wrongState)) }
     let membership = consumer.membershipInGroup
     let caller = caller(within: timeoutMilliseconds)
     let costs = cluster.options.costs
@@ -44,7 +44,8 @@ extension SimulatedProducer {
       if try step(answer, caller, backoff: backoff) { break }
     }
     while true {
-      let answer = try cluster.request(.transactionOffsets, caller, cost: costs.transactionOffsets) {
+      let answer = try cluster.request(.transactionOffsets, caller, cost: costs.transactionOffsets)
+      {
         [cluster] in cluster.groups.commit(group, membership, offsets, by: identity)
       }
       // librdkafka waits half a second before it asks again.
@@ -76,7 +77,7 @@ extension SimulatedProducer {
     let caller = caller(within: timeoutMilliseconds)
     // A commit that has begun can be given up only where it has failed.
     if (transaction == .committing || transaction == .flushing) && abortable == nil {
-      throw .failure(Failure(.wrongState))
+      throw .failure(KafkaFailure(.wrongState))
     }
     transaction = .aborting
     purge()
@@ -98,7 +99,7 @@ extension SimulatedProducer {
     try process.check()
     if let fatal { throw .failure(fatal) }
     guard isOpen, options.transactionalID != nil, states.contains(transaction) else {
-      throw .failure(Failure(.wrongState))
+      throw .failure(KafkaFailure(.wrongState))
     }
   }
 
@@ -117,10 +118,12 @@ extension SimulatedProducer {
       case .failure(.concurrentTransactions)?, .failure(.notCoordinator)?: break
       case .failure(let code)?:
         fail(code == .producerFenced || code == .invalidProducerEpoch ? .fenced : code)
-        throw .failure(Failure(fatal?.code ?? code, .fatal))
+        throw .failure(KafkaFailure(fatal?.code ?? code, .fatal))
       case nil: noteDisconnect()
       }
-      if now >= caller.deadline { throw .timedOut(operation: operation, milliseconds: milliseconds) }
+      if now >= caller.deadline {
+        throw .timedOut(operation: operation, milliseconds: milliseconds)
+      }
       cluster.sleep(microseconds: max(backoff, 20_000), caller: caller)
     }
   }
@@ -151,14 +154,14 @@ extension SimulatedProducer {
     return false
   }
 
-  private func normalised(_ code: Code) -> Code {
+  private func normalised(_ code: KafkaCode) -> KafkaCode {
     code == .producerFenced || code == .invalidProducerEpoch ? .fenced : code
   }
 
   /// Judges an answer to a request that adds offsets.
   /// - Returns: whether it is done; false after the wait before the next attempt.
   private func step(
-    _ answer: Code??, _ caller: SimulatedCluster.Caller, backoff: Int64
+    _ answer: KafkaCode??, _ caller: SimulatedCluster.Caller, backoff: Int64
   ) throws(SimulatedError) -> Bool {
     switch answer {
     case .some(nil): return true
@@ -166,14 +169,14 @@ extension SimulatedProducer {
     case .concurrentTransactions??, .notCoordinator??, .coordinatorLoading??: break
     case .producerFenced??, .invalidProducerEpoch??, .invalidTransactionState??:
       fail(normalised(answer.flatMap { $0 } ?? .fenced))
-      throw .failure(fatal ?? Failure(.fenced, .fatal))
+      throw .failure(fatal ?? KafkaFailure(.fenced, .fatal))
     case .some(.some(let code)):
       requireAbort(code, bump: code == .invalidProducerIDMapping)
-      throw .failure(Failure(code, .abort))
+      throw .failure(KafkaFailure(code, .abort))
     }
     if now >= caller.deadline {
       requireAbort(.timedOut)
-      throw .failure(Failure(.timedOut, .abort))
+      throw .failure(KafkaFailure(.timedOut, .abort))
     }
     cluster.sleep(microseconds: backoff, caller: caller)
     return false
@@ -193,10 +196,10 @@ extension SimulatedProducer {
       case .concurrentTransactions??, .notCoordinator??: break
       case .invalidProducerIDMapping?? where commits:
         requireAbort(.invalidProducerIDMapping, bump: true)
-        throw .failure(Failure(.invalidProducerIDMapping, .abort))
+        throw .failure(KafkaFailure(.invalidProducerIDMapping, .abort))
       case .some(.some(let code)):
         fail(normalised(code))
-        throw .failure(Failure(normalised(code), .fatal))
+        throw .failure(KafkaFailure(normalised(code), .fatal))
       }
       if now >= caller.deadline {
         throw .timedOut(

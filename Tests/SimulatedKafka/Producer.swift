@@ -3,9 +3,10 @@
 // Behaves as librdkafka's: what is queued goes out by itself after its linger (background work runs
 // at its moment of virtual time, and stops with the process); a batch of unknown fate keeps its
 // sequence and is sent again; a message that is given up leaves a gap, for which the producer asks
-// for a new epoch. Calls that wait advance the clock. Transactions: `Producer+Transactions.swift`.
+// for a new epoch. Calls that wait advance the clock. The work on the queues:
+// `Producer+Sending.swift`; transactions: `Producer+Transactions.swift`.
 
-public struct ProducerOptions {
+public struct SimulatedProducerOptions {
   /// Makes a transactional producer.
   public var transactionalID: String?
   public var transactionTimeoutMilliseconds = 30_000
@@ -23,30 +24,30 @@ public struct ProducerOptions {
   public init() {}
 }
 
-public enum SendResult: Equatable {
+public enum SimulatedSendResult: Equatable {
   /// A report with its `opaque` will come.
   case accepted
   case queueFull
   /// No report will come for this and the next.
   case tooLarge
-  case failed(Failure)
+  case failed(KafkaFailure)
 }
 
-public struct DeliveryReport: Equatable {
+public struct SimulatedReport: Equatable {
   public let opaque: UInt64
   public let place: LogPlace
   /// -1 where it was not stored, as far as is known.
   public let offset: Int64
   /// nil where it was delivered.
-  public let code: Code?
+  public let code: KafkaCode?
   public var isDelivered: Bool { code == nil }
 }
 
 public final class SimulatedProducer {
   public let process: SimulatedProcess
-  public let options: ProducerOptions
+  public let options: SimulatedProducerOptions
   /// The error that made this producer useless.
-  public internal(set) var fatal: Failure?
+  public internal(set) var fatal: KafkaFailure?
 
   struct Message {
     var payload: Payload
@@ -67,14 +68,14 @@ public final class SimulatedProducer {
   }
   var lanes: [Lane] = []
   private var laneIndex: [LogPlace: Int] = [:]
-  private var queuedCount = 0
-  private var queuedBytes = 0
-  private var reports: [DeliveryReport] = []
-  private var events: [Failure] = []
-  private var isPumping = false
+  var queuedCount = 0
+  var queuedBytes = 0
+  private var reports: [SimulatedReport] = []
+  private var events: [KafkaFailure] = []
+  var isPumping = false
   /// When the background has the answers to what it has sent: reports are not told before.
-  private var busyUntil: Int64 = 0
-  private var wakeAt = Int64.max
+  var busyUntil: Int64 = 0
+  var wakeAt = Int64.max
   var isOpen = true
 
   var identity: TransactionCoordinator.Identity?
@@ -86,12 +87,14 @@ public final class SimulatedProducer {
   enum TransactionState { case none, ready, open, flushing, committing, aborting }
   var transaction = TransactionState.none
   var isInTransaction: Bool { transaction == .open || transaction == .flushing }
-  var abortable: Failure?
+  var abortable: KafkaFailure?
   /// Requests that may have made the coordinator open a transaction.
   var participants = 0
   var registerAt: Int64 = 0
 
-  public init(_ process: SimulatedProcess, _ options: ProducerOptions = ProducerOptions()) {
+  public init(
+    _ process: SimulatedProcess, _ options: SimulatedProducerOptions = SimulatedProducerOptions()
+  ) {
     self.process = process
     self.options = options
   }
@@ -104,7 +107,7 @@ public final class SimulatedProducer {
   public var outstanding: Int { queuedCount + reports.count }
 
   /// Errors of connections and of the client since they were last taken.
-  public func takeEvents() -> [Failure] {
+  public func takeEvents() -> [KafkaFailure] {
     defer { events = [] }
     return events
   }
@@ -135,10 +138,12 @@ public final class SimulatedProducer {
     to topic: String, partition: Int32? = nil, key: UnsafeRawBufferPointer?,
     value: UnsafeRawBufferPointer?, headers: [LogHeader] = [], timestamp: Int64? = nil,
     opaque: UInt64 = 0
-  ) -> SendResult {
-    if process.isDead || !isOpen { return .failed(Failure(.wrongState, .fatal)) }
+  ) -> SimulatedSendResult {
+    if process.isDead || !isOpen { return .failed(KafkaFailure(.wrongState, .fatal)) }
     if let fatal { return .failed(fatal) }
-    if options.transactionalID != nil && transaction != .open { return .failed(Failure(.wrongState)) }
+    if options.transactionalID != nil && transaction != .open {
+      return .failed(KafkaFailure(.wrongState))
+    }
     let payload = Payload(
       key: key, value: value, headers: headers, timestamp: timestamp ?? cluster.clock.milliseconds)
     if payload.size > options.maxMessageBytes { return .tooLarge }
@@ -158,7 +163,7 @@ public final class SimulatedProducer {
   public func send(
     to topic: String, partition: Int32? = nil, key: [UInt8]? = nil, value: [UInt8]?,
     headers: [LogHeader] = [], timestamp: Int64? = nil, opaque: UInt64 = 0
-  ) -> SendResult {
+  ) -> SimulatedSendResult {
     withBytes(key) { key in
       withBytes(value) { value in
         send(
@@ -170,7 +175,7 @@ public final class SimulatedProducer {
 
   /// Sends what is due and returns the reports that have come; where there are none waits for the
   /// first.
-  public func poll(timeoutMilliseconds: Int) throws(SimulatedError) -> [DeliveryReport] {
+  public func poll(timeoutMilliseconds: Int) throws(SimulatedError) -> [SimulatedReport] {
     try process.check()
     let caller = caller(within: timeoutMilliseconds)
     try pump(caller, hurry: false)
@@ -183,7 +188,7 @@ public final class SimulatedProducer {
   }
 
   /// Reports that have come; sends nothing.
-  public func takeReports() -> [DeliveryReport] {
+  public func takeReports() -> [SimulatedReport] {
     if busyUntil > now { return [] }
     defer { reports = [] }
     return reports
@@ -222,18 +227,18 @@ public final class SimulatedProducer {
       deadline: now + Int64(milliseconds) * 1000)
   }
 
-  func noteDisconnect() { events.append(Failure(.transport)) }
+  func noteDisconnect() { events.append(KafkaFailure(.transport)) }
 
-  func fail(_ code: Code) {
+  func fail(_ code: KafkaCode) {
     guard fatal == nil else { return }
-    fatal = Failure(code, .fatal)
-    events.append(Failure(code, .fatal))
+    fatal = KafkaFailure(code, .fatal)
+    events.append(KafkaFailure(code, .fatal))
   }
 
   /// The transaction can only be aborted any more.
-  func requireAbort(_ code: Code, bump: Bool = false) {
+  func requireAbort(_ code: KafkaCode, bump: Bool = false) {
     if bump { needsBump = true }
-    if abortable == nil { abortable = Failure(code, .abort) }
+    if abortable == nil { abortable = KafkaFailure(code, .abort) }
   }
 
   func lane(_ place: LogPlace) -> Lane {
@@ -243,10 +248,11 @@ public final class SimulatedProducer {
     return lanes[lanes.count - 1]
   }
 
-  func report(_ messages: [Message], _ place: LogPlace, _ code: Code?, from offset: Int64 = -1) {
+  func report(_ messages: [Message], _ place: LogPlace, _ code: KafkaCode?, from offset: Int64 = -1)
+  {
     for (i, message) in messages.enumerated() {
       reports.append(
-        DeliveryReport(
+        SimulatedReport(
           opaque: message.opaque, place: place, offset: offset < 0 ? -1 : offset + Int64(i),
           code: code))
       queuedBytes -= message.payload.size
@@ -265,7 +271,7 @@ public final class SimulatedProducer {
   }
 
   /// Sees that the background looks at the queue then.
-  private func wake(at time: Int64) {
+  func wake(at time: Int64) {
     guard time < wakeAt else { return }
     wakeAt = time
     cluster.clock.schedule(at: time) { [weak self] in
@@ -276,160 +282,6 @@ public final class SimulatedProducer {
       // A crash in here leaves a dead process, which its next call will tell.
       try? pump(caller(within: 0), hurry: false)
     }
-  }
-
-  func flush(_ caller: SimulatedCluster.Caller) throws(SimulatedError) {
-    while queuedCount > 0 && fatal == nil && abortable == nil {
-      try pump(caller, hurry: true)
-      if queuedCount == 0 || now >= caller.deadline || fatal != nil || abortable != nil { break }
-      let next = lanes.lazy.filter { $0.count > 0 }.map { max($0.retryAt, self.registerAt) }.min()
-      let time = min(caller.deadline, max(next ?? now, now + 1000))
-      cluster.clock.advance(to: time)
-      try process.check()
-    }
-    if busyUntil > now { cluster.clock.advance(to: min(caller.deadline, busyUntil)) }
-    try process.check()
-  }
-
-  /// In the background time passes for the answers only.
-  private func spend(_ cost: Int64) {
-    if cluster.clock.isFiring { busyUntil = max(busyUntil, now) + cost }
-  }
-
-  /// One look at the queues: gives up what is too old, sends what is due.
-  private func pump(_ caller: SimulatedCluster.Caller, hurry: Bool) throws(SimulatedError) {
-    guard !isPumping, queuedCount > 0, fatal == nil else { return }
-    isPumping = true
-    defer {
-      isPumping = false
-      let pending = lanes.lazy.filter { $0.count > 0 }.compactMap(\.dueAt).min()
-      if let pending, fatal == nil, abortable == nil {
-        wake(
-          at: max(
-            now + 1000, pending + (pending > now ? 0 : Int64(options.lingerMilliseconds) * 1000)))
-      }
-    }
-    giveUpOld()
-    guard abortable == nil, try prepareIdentity(caller) else { return }
-    let linger = hurry ? 0 : Int64(options.lingerMilliseconds) * 1000
-    let due = lanes.filter { lane in
-      lane.retryAt <= now
-        && (!lane.sent.isEmpty || !needsBump && (lane.queued.first.map { $0.queuedAt + linger <= now } ?? false))
-    }
-    if due.isEmpty { return }
-    if isInTransaction {
-      let fresh = due.filter { !$0.isRegistered }
-      if !fresh.isEmpty { spend(cluster.options.costs.addPartitions) }
-      guard try register(fresh, caller) else { return }
-    }
-    // Requests to several partitions travel side by side: the first pays for all.
-    var cost = cluster.options.costs.produce
-    spend(cost)
-    for lane in due where fatal == nil && abortable == nil {
-      try produce(lane, caller, cost: cost)
-      cost = 0
-    }
-  }
-
-  private func giveUpOld() {
-    let oldest = now - Int64(options.messageTimeoutMilliseconds) * 1000
-    for lane in lanes {
-      // A batch lives and dies whole.
-      if let first = lane.sent.first, first.queuedAt < oldest {
-        needsBump = true
-        let given = lane.sent
-        lane.sent = []
-        report(given, lane.place, .messageTimedOut)
-      }
-      let count = lane.queued.prefix { $0.queuedAt < oldest }.count
-      if count > 0 {
-        let given = Array(lane.queued.prefix(count))
-        lane.queued.removeFirst(count)
-        report(given, lane.place, .messageTimedOut)
-      }
-    }
-  }
-
-  /// A producer without transactions gets its identity by itself, and another one after a gap, once
-  /// nothing of unknown fate is left that could be stored twice.
-  private func prepareIdentity(_ caller: SimulatedCluster.Caller) throws(SimulatedError) -> Bool {
-    if options.transactionalID != nil { return identity != nil }
-    if identity != nil && !(needsBump && lanes.allSatisfy(\.sent.isEmpty)) { return true }
-    let answer = try cluster.request(.initProducerID, caller, cost: cluster.options.costs.other) {
-      [cluster] in cluster.transactions.newIdentity()
-    }
-    guard let answer else {
-      noteDisconnect()
-      for lane in lanes { lane.retryAt = max(lane.retryAt, now + backoff) }
-      return false
-    }
-    adopt(answer)
-    return true
-  }
-
-  func adopt(_ identity: TransactionCoordinator.Identity) {
-    self.identity = identity
-    needsBump = false
-    for lane in lanes { lane.nextSequence = 0 }
-  }
-
-  private func produce(
-    _ lane: Lane, _ caller: SimulatedCluster.Caller, cost: Int64
-  ) throws(SimulatedError) {
-    guard let identity else { return }
-    if lane.sent.isEmpty {
-      let count = min(options.batchLimit, lane.queued.count)
-      lane.sent = Array(lane.queued.prefix(count))
-      lane.queued.removeFirst(count)
-    }
-    let batch = Batch(
-      records: lane.sent.map(\.payload), producerID: identity.id, epoch: identity.epoch,
-      baseSequence: lane.nextSequence, isTransactional: isInTransaction)
-    let place = lane.place
-    let leader = cluster.partition(place)?.leader
-    let answer = try cluster.request(.produce, caller, to: leader, cost: cost) { [cluster] in
-      cluster.append(batch, to: place)
-    }
-    // Purged while it was on its way.
-    if lane.sent.isEmpty { return }
-    switch answer {
-    case nil:
-      noteDisconnect()
-      lane.retryAt = now + backoff
-    case .success(let offset):
-      let stored = lane.sent
-      lane.sent = []
-      lane.nextSequence += stored.count
-      report(stored, place, nil, from: offset)
-    case .failure(let code):
-      switch code {
-      case .notLeader, .leaderNotAvailable, .unknownTopicOrPartition:
-        lane.retryAt = now + max(backoff, 100_000)
-      case .invalidProducerEpoch, .producerFenced:
-        refuse(lane, code)
-        if options.transactionalID != nil { fail(.fenced) } else { needsBump = true }
-      case .outOfOrderSequence where options.transactionalID == nil:
-        refuse(lane, code)
-        fail(code)
-      default:
-        refuse(lane, code)
-        needsBump = true
-        if isInTransaction { requireAbort(code, bump: true) }
-      }
-    }
-  }
-
-  private func refuse(_ lane: Lane, _ code: Code) {
-    let refused = lane.sent
-    lane.sent = []
-    report(refused, lane.place, code)
-  }
-}
-
-extension SimulatedProducer.Lane {
-  /// When there is something to do for it.
-  fileprivate var dueAt: Int64? {
-    (sent.first ?? queued.first).map { max($0.queuedAt, retryAt) }
   }
 }
 

@@ -47,7 +47,7 @@ final class TransactionCoordinator {
 
   /// InitProducerId. Shuts out earlier holders; an open transaction is aborted first.
   /// - Parameter held: set where the holder itself wants a newer epoch.
-  func initialise(_ name: String, timeout: Int64, held: Identity?) -> Result<Identity, Code> {
+  func initialise(_ name: String, timeout: Int64, held: Identity?) -> Result<Identity, KafkaCode> {
     if awayUntil > cluster.clock.now { return .failure(.notCoordinator) }
     guard let entry = entries[name] else {
       let identity = newIdentity()
@@ -75,7 +75,7 @@ final class TransactionCoordinator {
   /// AddPartitionsToTxn and AddOffsetsToTxn.
   func add(
     _ name: String, _ identity: Identity, partitions: [LogPlace] = [], group: String? = nil
-  ) -> Code? {
+  ) -> KafkaCode? {
     switch lookUp(name, identity) {
     case .failure(let code): return code
     case .success(let entry):
@@ -100,7 +100,7 @@ final class TransactionCoordinator {
   }
 
   /// EndTxn. Decides; the markers follow, and only then is the next transaction taken.
-  func end(_ name: String, _ identity: Identity, commits: Bool) -> Code? {
+  func end(_ name: String, _ identity: Identity, commits: Bool) -> KafkaCode? {
     switch lookUp(name, identity) {
     case .failure(let code): return code
     case .success(let entry):
@@ -130,7 +130,7 @@ final class TransactionCoordinator {
     entries.values.first { $0.identity == identity && $0.state == .ongoing }
   }
 
-  private func lookUp(_ name: String, _ identity: Identity) -> Result<Entry, Code> {
+  private func lookUp(_ name: String, _ identity: Identity) -> Result<Entry, KafkaCode> {
     if awayUntil > cluster.clock.now { return .failure(.notCoordinator) }
     guard let entry = entries[name], entry.identity.id == identity.id else {
       return .failure(.invalidProducerIDMapping)

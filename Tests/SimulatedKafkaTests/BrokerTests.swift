@@ -29,8 +29,8 @@ import Testing
   }
 
   /// KIP-98: a batch that arrives twice is stored once.
-  @Test(arguments: [Fault.lostReply, .duplicate, .delayed(milliseconds: 500), .lostRequest])
-  func aBatchIsStoredOnceWhateverHappens(_ fault: Fault) throws {
+  @Test(arguments: [RequestFault.lostReply, .duplicate, .delayed(milliseconds: 500), .lostRequest])
+  func aBatchIsStoredOnceWhateverHappens(_ fault: RequestFault) throws {
     let world = World()
     let producer = world.producer(nil)
     for round in 0..<5 {
@@ -48,7 +48,8 @@ import Testing
   @Test func aFullQueueSaysSo() throws {
     let world = World()
     let producer = world.producer(nil) { $0.queueLimit = 3 }
-    #expect((0..<4).map { producer.send("\($0)") } == [.accepted, .accepted, .accepted, .queueFull])
+    #expect(
+      (0..<4).map { producer.send("\($0)") } == [.accepted, .accepted, .accepted, .queueFull])
     _ = try producer.poll(timeoutMilliseconds: 100)
     #expect(producer.send("4") == .accepted)
   }
@@ -149,14 +150,14 @@ import Testing
     world.cluster.deleteTopic("out")
     #expect(
       try other.poll(maxMessages: 9, timeoutMilliseconds: 10).events
-        == [.partitionFailed(world.place(), Failure(.unknownTopicOrPartition))])
+        == [.partitionFailed(world.place(), KafkaFailure(.unknownTopicOrPartition))])
   }
 
   @Test func endOfPartitionIsToldOncePerEnd() throws {
     let world = World()
     world.cluster.write(world.place(), value: bytes("a"))
     let reader = try world.reader { $0.tellsEndOfPartition = true }
-    func events() throws -> [ConsumerEvent] {
+    func events() throws -> [SimulatedEvent] {
       try reader.poll(maxMessages: 9, timeoutMilliseconds: 50).events
     }
     #expect(try events() == [.endOfPartition(world.place(), offset: 1)])
@@ -206,9 +207,10 @@ import Testing
     #expect(try producer.flush(timeoutMilliseconds: 1000) == 0)
     for (key, hash) in known {
       let expected = Int32((hash & 0x7fff_ffff) % 1000)
-      #expect(world.cluster.rawLog(LogPlace("wide", expected), from: 0).contains {
-        $0.payload?.key.map { Array($0) } == bytes(key)
-      }, "key \(key)")
+      #expect(
+        world.cluster.rawLog(LogPlace("wide", expected), from: 0).contains {
+          $0.payload?.key.map { Array($0) } == bytes(key)
+        }, "key \(key)")
     }
   }
 

@@ -19,9 +19,10 @@ struct CopyJob {
   /// Runs until `isDone` says so between two batches, or until it dies or can go no further.
   func run(until isDone: () -> Bool) throws {
     var producer = try makeProducer()
-    let consumer = SimulatedConsumer(process, topics: ["in"], ConsumerOptions(group: "copy"))
+    let consumer = SimulatedConsumer(
+      process, topics: ["in"], SimulatedConsumerOptions(group: "copy"))
     try consumer.subscribe(
-      RebalanceHandler(
+      SimulatedRebalanceHandler(
         assigned: { $0.map { $0.committed.map { .at($0.offset) } ?? .beginning } },
         revoked: { _, _ in }))
     while !isDone() {
@@ -60,7 +61,7 @@ struct CopyJob {
   }
 
   private func makeProducer() throws -> SimulatedProducer {
-    var options = ProducerOptions()
+    var options = SimulatedProducerOptions()
     if mode == .transactions { options.transactionalID = "copy" }
     let producer = SimulatedProducer(process, options)
     if mode == .transactions { try producer.initTransactions() }
@@ -111,7 +112,7 @@ struct CopyRun {
     // What is still on its way arrives, and what is open is timed out.
     cluster.faults.plan = nil
     cluster.clock.advance(milliseconds: 60_000)
-    var auditor = Auditor(cluster, topic: "out")
+    var auditor = LogAuditor(cluster, topic: "out")
     auditor.advance()
     output = auditor.records.map { $0.map(\.text) }
   }

@@ -109,7 +109,7 @@ import Testing
           sleeper.kill()
         }
         cluster.clock.advance(milliseconds: 60_000)
-        var auditor = Auditor(cluster, topic: "out")
+        var auditor = LogAuditor(cluster, topic: "out")
         auditor.advance()
         #expect(
           auditor.records.map { $0.map(\.text) } == CopyRun.expected,

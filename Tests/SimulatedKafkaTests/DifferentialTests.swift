@@ -45,7 +45,7 @@ import Testing
       let plain = world.producer(nil)
       let readers = try (0..<2).map { try world.reader(partition: Int32($0)) }
       var read: [[String]] = [[], []]
-      var auditor = Auditor(world.cluster, topic: "out")
+      var auditor = LogAuditor(world.cluster, topic: "out")
       var sent = 0
       for _ in 0..<40 {
         let i = random.below(holders.count)
@@ -113,7 +113,9 @@ import Testing
               "seed \(seed), partition \(partition): \(read[partition]) instead of \(expected)")
             return
           }
-          if model.log[partition].contains(where: { $0.transaction?.outcome == .open }) { held += 1 }
+          if model.log[partition].contains(where: { $0.transaction?.outcome == .open }) {
+            held += 1
+          }
         }
         #expect(world.cluster.committed("g", place)?.offset == model.stored, "seed \(seed)")
       }
@@ -161,7 +163,7 @@ import Testing
       }
       world.cluster.faults.plan = nil
       world.wait(milliseconds: 120_000)
-      var auditor = Auditor(world.cluster, topic: "out")
+      var auditor = LogAuditor(world.cluster, topic: "out")
       auditor.advance()
       #expect(auditor.undecided == 0, "seed \(seed)")
       for (number, transaction) in transactions.enumerated() {

@@ -14,7 +14,7 @@ import Testing
     init(_ consumer: SimulatedConsumer) throws {
       self.consumer = consumer
       try consumer.subscribe(
-        RebalanceHandler(
+        SimulatedRebalanceHandler(
           assigned: { [unowned self] places in
             history.append("+" + places.map { "\($0.place.partition)" }.joined(separator: ","))
             return places.map { $0.committed.map { .at($0.offset) } ?? .beginning }
@@ -61,7 +61,7 @@ import Testing
     for i in 0..<4 { world.cluster.write(world.place(of: "in"), value: bytes("\(i)")) }
     let place = world.place(of: "in")
     let first = try Member(world.consumer(["in"], group: "a-group"))
-    var failure: Code?
+    var failure: KafkaCode?
     first.onRevoke = { consumer in
       failure = code { try consumer.commit([place: StoredOffset(4, metadata: "m")]) }
     }
@@ -100,7 +100,7 @@ import Testing
     world.cluster.write(place, value: bytes("x"))
     let sleeper = world.cluster.makeProcess("sleeper")
     let zombie = try Member(world.consumer(["in"], group: "g", in: sleeper))
-    var options = ProducerOptions()
+    var options = SimulatedProducerOptions()
     options.transactionalID = "zombie"
     options.transactionTimeoutMilliseconds = 600_000
     let producer = SimulatedProducer(sleeper, options)
@@ -124,24 +124,65 @@ import Testing
     #expect(try world.reader().readAll() == [])
   }
 
-  @Test func anOldGenerationIsRefused() throws {
-    let world = World(partitions: 2)
-    let first = try Member(world.consumer(["in"], group: "g"))
-    try run([first], seconds: 4)
+  /// A commit that arrives late is refused where a rebalance lies between, and else takes the group
+  /// back.
+  @Test(arguments: [true, false])
+  func aLateCommit(_ isRebalanced: Bool) throws {
+    let world = World()
+    let place = world.place(of: "in")
+    let member = try Member(world.consumer(["in"], group: "g"))
+    try run([member], seconds: 4)
+    world.cluster.faults.order(.delayed(milliseconds: 20_000), on: .offsetCommit)
+    try member.consumer.commit([place: StoredOffset(1)])
+    if isRebalanced { world.cluster.rebalance("g") }
+    try run([member], seconds: 10)
+    #expect(member.consumer.generation == (isRebalanced ? 2 : 1))
+    try member.consumer.commit([place: StoredOffset(5)])
+    #expect(world.cluster.committed("g", place) == StoredOffset(5))
+    try run([member], seconds: 15)
+    #expect(world.cluster.committed("g", place) == StoredOffset(isRebalanced ? 5 : 1))
+  }
+
+  /// KIP-447: the same for offsets in a transaction. The one in the middle of a rebalance still
+  /// counts; one of the generation before spoils its transaction.
+  @Test func offsetsOfAnOldGenerationSpoilTheirTransaction() throws {
+    let world = World()
+    let place = world.place(of: "in")
+    let member = try Member(world.consumer(["in"], group: "g"))
+    try run([member], seconds: 4)
     let producer = try world.transactional()
     try producer.beginTransaction()
-    world.cluster.rebalance("g")
-    let second = try Member(world.consumer(["in"], group: "g"))
-    // The first member joins anew, and a generation later its offsets come with the new number.
-    try run([first, second], seconds: 5)
-    try producer.sendOffsets([world.place(of: "in"): StoredOffset(1)], of: first.consumer)
-    try producer.commitTransaction()
-    let stale = world.consumer(["in"], group: "g")
+    var isNested = false
+    world.process.onStep = { _, what, moment in
+      // The member joins a new generation while its offsets are on their way.
+      guard what == "transactionOffsets", moment == .before, !isNested else { return }
+      isNested = true
+      world.cluster.rebalance("g")
+      try? self.run([member], seconds: 5)
+    }
     #expect(
-      code { try stale.commit([world.place(of: "in"): StoredOffset(9)]) } == .unknownMember,
-      "who is no member does not commit for a group that has some")
+      code { try producer.sendOffsets([place: StoredOffset(1)], of: member.consumer) }
+        == .illegalGeneration)
+    #expect(member.consumer.generation == 2)
+    #expect(remedy { try producer.commitTransaction() } == .abort)
+    try producer.abortTransaction()
+    try producer.beginTransaction()
+    world.cluster.rebalance("g")
+    try producer.sendOffsets([place: StoredOffset(2)], of: member.consumer)
+    try producer.commitTransaction()
     world.wait(milliseconds: 50)
-    #expect(world.cluster.committed("g", world.place(of: "in")) == StoredOffset(1))
+    #expect(world.cluster.committed("g", place) == StoredOffset(2))
+  }
+
+  @Test func whoIsNoMemberCommitsOnlyForAnEmptyGroup() throws {
+    let world = World()
+    let place = world.place(of: "in")
+    let outsider = world.consumer(["in"], group: "g")
+    try outsider.commit([place: StoredOffset(1)])
+    let member = try Member(world.consumer(["in"], group: "g"))
+    try run([member], seconds: 4)
+    #expect(code { try outsider.commit([place: StoredOffset(9)]) } == .unknownMember)
+    #expect(world.cluster.committed("g", place) == StoredOffset(1))
   }
 
   /// KIP-345: a static member that comes back within its session takes its place, and nobody else
@@ -162,7 +203,7 @@ import Testing
     let usurper = try member("two")
     try run([one, usurper], seconds: 6)
     #expect(usurper.history == ["+1"])
-    #expect(back.consumer.fatal == Failure(.fencedInstance, .fatal))
+    #expect(back.consumer.fatal == KafkaFailure(.fencedInstance, .fatal))
     #expect(
       code { try back.consumer.commit([world.place(1, of: "in"): StoredOffset(1)]) }
         == .fencedInstance)
@@ -202,13 +243,13 @@ import Testing
   @Test func commitsWithoutWaiting() throws {
     let world = World()
     let consumer = try world.reader("in") { $0.group = "g" }
-    var answers: [Failure?] = []
+    var answers: [KafkaFailure?] = []
     try consumer.commit([world.place(of: "in"): StoredOffset(1)]) { answers.append($0) }
     world.cluster.faults.order(.lostReply, on: .offsetCommit)
     try consumer.commit([world.place(of: "in"): StoredOffset(2)]) { answers.append($0) }
     #expect(answers.isEmpty)
     _ = try consumer.poll(maxMessages: 1, timeoutMilliseconds: 0)
-    #expect(answers == [nil, Failure(.transport)])
+    #expect(answers == [nil, KafkaFailure(.transport)])
     #expect(world.cluster.committed("g", world.place(of: "in")) == StoredOffset(2))
   }
 

@@ -43,7 +43,7 @@ import Testing
     }
     _ = try world.transactional()
     world.wait(milliseconds: 60_000)
-    var auditor = Auditor(world.cluster, topic: "out")
+    var auditor = LogAuditor(world.cluster, topic: "out")
     auditor.advance()
     let seen = auditor.records.map { Set($0.map(\.text)) }
     var (torn, lost) = (0, 0)

@@ -9,7 +9,7 @@ import Testing
   @Test func aDeadProducersBatchIsRefused() throws {
     let world = World()
     let doomed = world.cluster.makeProcess("doomed")
-    var options = ProducerOptions()
+    var options = SimulatedProducerOptions()
     options.transactionalID = "t"
     let producer = SimulatedProducer(doomed, options)
     try producer.initTransactions()
@@ -66,7 +66,7 @@ import Testing
       try process.step("write another") { reached.append("not written") }
     }
     #expect(process.isDead && !reached.contains("not written"))
-    #expect(producer.send("x") == .failed(Failure(.wrongState, .fatal)))
+    #expect(producer.send("x") == .failed(KafkaFailure(.wrongState, .fatal)))
     #expect(throws: SimulatedError.self) { try producer.flush(timeoutMilliseconds: 100) }
     #expect(throws: SimulatedError.self) { try process.step("no more") {} }
     #expect(world.cluster.bounds(world.place())?.high == 0)

@@ -66,7 +66,7 @@ import Testing
     // To a partition that saw the fencing marker: by the partition. To another: by the coordinator.
     old.send("zombie")
     #expect(remedy { try old.commitTransaction() } == .fatal)
-    #expect(old.fatal == Failure(.fenced, .fatal))
+    #expect(old.fatal == KafkaFailure(.fenced, .fatal))
     #expect(code { try old.beginTransaction() } == .fenced)
     #expect(try world.reader().readAll() == ["new"])
     try new.beginTransaction()
@@ -104,9 +104,11 @@ import Testing
 
   /// Any request of a commit may be lost, answered into the void, or repeated: once, completely.
   @Test(
-    arguments: [Request.addPartitions, .produce, .addOffsets, .transactionOffsets, .endTransaction],
-    [Fault.lostRequest, .lostReply, .duplicate])
-  func aCommitSurvivesEveryFault(_ request: Request, _ fault: Fault) throws {
+    arguments: [
+      KafkaRequest.addPartitions, .produce, .addOffsets, .transactionOffsets, .endTransaction,
+    ],
+    [RequestFault.lostRequest, .lostReply, .duplicate])
+  func aCommitSurvivesEveryFault(_ request: KafkaRequest, _ fault: RequestFault) throws {
     let world = World(partitions: 2)
     world.cluster.write(world.place(of: "in"), value: bytes("x"))
     let consumer = world.consumer(["in"], group: "g")
@@ -187,7 +189,7 @@ import Testing
     try producer.abortTransaction()
     #expect(producer.takeReports().map(\.code) == [.purgedFromQueue])
     #expect(world.cluster.bounds(world.place())?.high == 0)
-    #expect(producer.send("b") == .failed(Failure(.wrongState)), "outside a transaction")
+    #expect(producer.send("b") == .failed(KafkaFailure(.wrongState)), "outside a transaction")
   }
 
   /// The output's leader is away: the commit waits, runs out of its time, and goes on when called

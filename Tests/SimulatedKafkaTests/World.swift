@@ -22,17 +22,19 @@ struct World {
     LogPlace(topic, partition)
   }
 
-  func producer(_ id: String? = "t", _ change: (inout ProducerOptions) -> Void = { _ in })
+  func producer(_ id: String? = "t", _ change: (inout SimulatedProducerOptions) -> Void = { _ in })
     -> SimulatedProducer
   {
-    var options = ProducerOptions()
+    var options = SimulatedProducerOptions()
     options.transactionalID = id
     change(&options)
     return SimulatedProducer(process, options)
   }
 
   /// A transactional producer that is ready to begin.
-  func transactional(_ id: String = "t", _ change: (inout ProducerOptions) -> Void = { _ in })
+  func transactional(
+    _ id: String = "t", _ change: (inout SimulatedProducerOptions) -> Void = { _ in }
+  )
     throws -> SimulatedProducer
   {
     let producer = producer(id, change)
@@ -42,9 +44,9 @@ struct World {
 
   func consumer(
     _ topics: [String] = ["out"], group: String? = nil, in process: SimulatedProcess? = nil,
-    _ change: (inout ConsumerOptions) -> Void = { _ in }
+    _ change: (inout SimulatedConsumerOptions) -> Void = { _ in }
   ) -> SimulatedConsumer {
-    var options = ConsumerOptions(group: group)
+    var options = SimulatedConsumerOptions(group: group)
     change(&options)
     return SimulatedConsumer(process ?? self.process, topics: topics, options)
   }
@@ -52,7 +54,7 @@ struct World {
   /// A reader of one partition from its beginning.
   func reader(
     _ topic: String = "out", partition: Int32 = 0, from start: LogStart = .beginning,
-    _ change: (inout ConsumerOptions) -> Void = { _ in }
+    _ change: (inout SimulatedConsumerOptions) -> Void = { _ in }
   ) throws -> SimulatedConsumer {
     let consumer = consumer([topic], change)
     try consumer.assign([(LogPlace(topic, partition), start)])
@@ -73,7 +75,8 @@ func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
 extension SimulatedProducer {
   @discardableResult
-  func send(_ text: String, to topic: String = "out", _ partition: Int32 = 0) -> SendResult {
+  func send(_ text: String, to topic: String = "out", _ partition: Int32 = 0) -> SimulatedSendResult
+  {
     send(to: topic, partition: partition, key: nil, value: bytes(text))
   }
 }
@@ -91,14 +94,14 @@ extension SimulatedConsumer {
 }
 
 /// The code a call ends with; nil where it goes well.
-func code(_ body: () throws -> Void) -> Code? {
+func code(_ body: () throws -> Void) -> KafkaCode? {
   do {
     try body()
     return nil
   } catch let error as SimulatedError { return error.code } catch { return nil }
 }
 
-func remedy(_ body: () throws -> Void) -> Remedy? {
+func remedy(_ body: () throws -> Void) -> KafkaRemedy? {
   do {
     try body()
     return nil
