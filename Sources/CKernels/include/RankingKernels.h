@@ -68,7 +68,7 @@ void affinity_runs_explain(const affinity_run *runs, size_t count, double *score
                            uint32_t *places, uint32_t *hits);
 
 /// Asks for the memory at `address`, which need not be readable.
-static inline void affinity_prefetch(const void *address) { __builtin_prefetch(address); }
+static inline void affinity_prefetch_read(const void *address) { __builtin_prefetch(address); }
 #ifdef __cplusplus
 }
 #endif

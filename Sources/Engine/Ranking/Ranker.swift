@@ -99,7 +99,7 @@ struct Ranker: ~Copyable {
       let item = candidates.chosen(rank).pointee.item
       keys.append(items.key(item))
       prints.append(items.fingerprint(item))
-      affinity_prefetch(keys[rank].baseAddress)
+      affinity_prefetch_read(keys[rank].baseAddress)
     }
   }
 
