@@ -27,13 +27,13 @@ struct Listener: BitwiseCopyable {
   var lastActive: Int64 = .min
   /// Low word of the hash of the last list sent, which is odd; 0 = none.
   var lastList: UInt64 = 0
-  /// A list was sent, and which one is not known.
-  static let unknownList: UInt64 = 2
   var session = Fingerprint.zero
   var hasSession = false
   var isPending = false
   /// Waits for its renewal by the model in force.
   var needsRenewal = false
+  /// What waits was sent by the run before: only its hash is wanted.
+  var isQuiet = false
   var cause = Cause()
 }
 
@@ -49,6 +49,9 @@ struct Audience: ~Copyable {
   /// Listeners a new model has yet to renew.
   private var renewals: Vec<UInt32>
   private var renewalHead = 0
+  /// Listeners whose list the run before has sent, and whose hash is not yet known.
+  private var quiet: Vec<UInt32>
+  private var quietHead = 0
 
   init() {
     keys = Interner()
@@ -56,12 +59,14 @@ struct Audience: ~Copyable {
     queue = Vec()
     due = Vec()
     renewals = Vec()
+    quiet = Vec()
   }
 
   var count: Int { keys.liveCount }
   var pendingCount: Int { queue.count - head }
   var renewalCount: Int { renewals.count - renewalHead }
-  var bytes: Int { keys.bytes + listeners.bytes + queue.bytes + due.bytes + renewals.bytes }
+  var bytes: Int { keys.bytes + listeners.bytes + queue.bytes + due.bytes + renewals.bytes + quiet.bytes }
+  var quietCount: Int { quiet.count - quietHead }
   var nextDue: Int64? { head < queue.count ? due[head] : nil }
 
   /// - Parameter print: the key's fingerprint.
@@ -84,6 +89,34 @@ struct Audience: ~Copyable {
     due.append(deadline)
   }
 
+  /// The listener's list was sent by the run before.
+  mutating func noteQuiet(_ id: UInt32) {
+    if listeners[Int(id)].isQuiet { return }
+    listeners.base[Int(id)].isQuiet = true
+    quiet.append(id)
+  }
+
+  /// The next listener whose hash is wanted.
+  mutating func nextQuiet() -> UInt32? {
+    while quietHead < quiet.count {
+      let id = quiet[quietHead]
+      quietHead += 1
+      if keys.isLive(id) && listeners[Int(id)].isQuiet { return id }
+    }
+    quiet.removeAll()
+    quietHead = 0
+    return nil
+  }
+
+  /// None of those hashes will be asked for.
+  mutating func forgetQuiet() {
+    while let id = nextQuiet() {
+      listeners.base[Int(id)].isQuiet = false
+      listeners.base[Int(id)].isPending = false
+      listeners.base[Int(id)].needsRenewal = false
+    }
+  }
+
   /// The next listener whose linger has passed by `clock`.
   mutating func dequeue(dueBy clock: Int64) -> UInt32? {
     while head < queue.count {
@@ -99,7 +132,7 @@ struct Audience: ~Copyable {
       }
       // A flush out of turn leaves its place behind; a place may then belong to a later cause, which
       // only makes that list earlier.
-      if listeners[Int(id)].isPending { return id }
+      if listeners[Int(id)].isPending && !listeners[Int(id)].isQuiet { return id }
     }
     return nil
   }
@@ -113,8 +146,9 @@ struct Audience: ~Copyable {
     head = 0
   }
 
-  /// Marks everyone active at or after `since` for renewal; forgets everyone else who does not wait.
-  mutating func scheduleRenewals(activeSince since: Int64) {
+  /// Marks everyone active at or after `since` for renewal, quietly where the run before has sent it;
+  /// forgets everyone else who does not wait.
+  mutating func scheduleRenewals(activeSince since: Int64, isQuiet: Bool) {
     renewals.removeAll()
     renewalHead = 0
     for i in 0..<listeners.count {
@@ -122,7 +156,7 @@ struct Audience: ~Copyable {
       guard keys.isLive(id) else { continue }
       if listeners[i].lastActive >= since {
         listeners.base[i].needsRenewal = true
-        renewals.append(id)
+        if isQuiet { noteQuiet(id) } else { renewals.append(id) }
       } else if !listeners[i].isPending {
         listeners[i] = Listener()
         keys.remove(id)
@@ -138,8 +172,8 @@ struct Audience: ~Copyable {
   mutating func prune(activeSince since: Int64) {
     for i in 0..<listeners.count {
       let id = UInt32(i)
-      guard keys.isLive(id), listeners[i].lastActive < since, !listeners[i].isPending,
-        !listeners[i].needsRenewal
+      guard keys.isLive(id), listeners[i].lastActive < since,
+        listeners[i].isQuiet || !listeners[i].isPending && !listeners[i].needsRenewal
       else { continue }
       listeners[i] = Listener()
       keys.remove(id)

@@ -11,9 +11,9 @@ public struct Catalogue: Sendable {
     var isAvailable: Bool
   }
 
-  private var entries: [UInt32: Entry] = [:]
-  private var paths: [String] = []
-  private var pathIndex: [String: Int32] = [:]
+  var entries: [UInt32: Entry] = [:]
+  var paths: [String] = []
+  var pathIndex: [String: Int32] = [:]
   private var cached: CatalogueSeal?
   /// Distinct category paths kept; items of later ones have none.
   static let maximumCategories = 10_000

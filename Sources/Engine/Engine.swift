@@ -65,12 +65,13 @@ public struct Engine: ~Copyable {
   public let topics: [String]
   public var interactions: Interactions
   public var catalogue = Catalogue()
-  public private(set) var model: Model?
+  public internal(set) var model: Model?
   /// The highest event time seen; nil before the first event.
-  public private(set) var streamTime: Int64?
+  public internal(set) var streamTime: Int64?
   /// Next offset per topic and partition; -1 where nothing was seen.
-  public private(set) var positions: [[Int64]]
-  /// True while the log is read again up to the committed offsets: rows change, no list is made.
+  public internal(set) var positions: [[Int64]]
+  /// True while the log is read again up to the committed offsets: rows change, and of the lists, which
+  /// the run before has sent, only the hashes are made, and those only where somebody will ask.
   public var isSilent = false
   /// Applied events by type, and events by disposition.
   public private(set) var eventsByType = [Int](repeating: 0, count: EventType.allCases.count)
@@ -83,11 +84,12 @@ public struct Engine: ~Copyable {
   var ranker: Ranker
   let places: MatrixPlaces
   private let causeTypes: [Bool]
+  private var unheard = Outputs()
   private var keyScratch = ByteWriter(capacity: 256)
   /// Scratch: events whose keys are resolved ahead of their turn, with the fingerprints of their items.
   private var prepared = Vec<PreparedEvent>()
   private var itemPrints = Vec<Fingerprint>()
-  private var lastRulesTick: Int64?
+  var lastRulesTick: Int64?
 
   public init(_ configuration: EngineConfiguration, topics: [String] = ["shop.events"]) {
     self.configuration = configuration
@@ -110,6 +112,8 @@ public struct Engine: ~Copyable {
   public var pendingCount: Int { audience.pendingCount }
   public var listenerCount: Int { audience.count }
   public var renewalCount: Int { audience.renewalCount }
+  /// Hashes wanted still, of lists that the run before has sent.
+  public var silentCount: Int { audience.quietCount }
   public var audienceBytes: Int { audience.bytes }
 
   static func meaning(of type: EventType) -> (Behaviour, isPositive: Bool)? {
@@ -232,12 +236,14 @@ public struct Engine: ~Copyable {
     if one.disposition != .applied { return one.disposition }
     let act = one.act
     let isPositive = act.isPositive
-    let isCause = isPositive && causeTypes[Int(event.type.rawValue)] && !isSilent
+    let isCause = isPositive && causeTypes[Int(event.type.rawValue)]
     var listener: UInt32?
     if configuration.recommendEnabled {
-      listener = listenerID(
-        event, act, isCause: isPositive && causeTypes[Int(event.type.rawValue)])
-      if let id = listener, !isCause { settle(id, into: &outputs) }
+      listener = listenerID(event, act, isCause: isCause)
+      // A list that waits aloud is not lost to a cause that is silent.
+      if let id = listener, !isCause || (isSilent && !audience.listeners[Int(id)].isQuiet) {
+        settle(id, into: &outputs)
+      }
     }
 
     let rows = interactions.rows(for: act)
@@ -254,25 +260,32 @@ public struct Engine: ~Copyable {
       return .tooOld
     }
 
-    if let id = listener, isPositive, causeTypes[Int(event.type.rawValue)] {
+    if let id = listener, isCause {
       let entry = audience.listeners.base + Int(id)
       // By event time, so that who is active does not depend on how partitions interleave.
       entry.pointee.lastActive = max(entry.pointee.lastActive, event.time)
       entry.pointee.needsRenewal = false
       entry.pointee.hasSession = act.hasSession
       if act.hasSession { entry.pointee.session = act.session }
-      // The run before sent a list here: one that nobody knows any more, so the next renewal is sent.
-      if isSilent && model != nil { entry.pointee.lastList = Listener.unknownList }
-      if isCause && model != nil {
+      if model != nil {
         entry.pointee.cause = Cause(
           topic: position.topic, partition: position.partition, offset: position.offset,
           time: event.time, type: event.type.rawValue, hasOrder: act.hasOrder,
           order: act.order, receivedAt: receivedAt)
-        if entry.pointee.isPending {
-          causesOvertaken &+= 1
-        }
         // An order without a user is anybody's: another session may change it, so nothing lingers on it.
         let isShared = event.user.count == 0 && act.hasOrder
+        if isSilent {
+          entry.pointee.isPending = true
+          audience.noteQuiet(id)
+          if isShared { listen(id) }
+          return .applied
+        }
+        if entry.pointee.isQuiet {
+          // This list takes the place of one whose hash nobody has asked for.
+          entry.pointee.isQuiet = false
+          entry.pointee.isPending = false
+        }
+        if entry.pointee.isPending { causesOvertaken &+= 1 }
         if isShared || configuration.recommend.linger == 0 {
           makeList(id, into: &outputs)
         } else if entry.pointee.isPending {
@@ -400,6 +413,7 @@ public struct Engine: ~Copyable {
   public mutating func flush(into outputs: inout Outputs) {
     release(dueBy: .max, into: &outputs)
     renew(limit: .max, into: &outputs)
+    listen(limit: .max)
   }
 
   /// The clock time at which the next list is due.
@@ -419,6 +433,7 @@ public struct Engine: ~Copyable {
 
   private mutating func makeList(_ id: UInt32, into outputs: inout Outputs) {
     let entry = audience.listeners.base + Int(id)
+    if entry.pointee.isQuiet { return listen(id) }
     entry.pointee.isPending = false
     guard let model else { return }
     let hash = ranker.writeList(
@@ -428,8 +443,43 @@ public struct Engine: ~Copyable {
     listsMade &+= 1
   }
 
+  /// The hash of the list that the run before has sent.
+  private mutating func listen(_ id: UInt32) {
+    let entry = audience.listeners.base + Int(id)
+    var cause = entry.pointee.cause
+    if !entry.pointee.isPending {
+      cause = Cause()
+      cause.time = model?.tick ?? 0
+    }
+    entry.pointee.isQuiet = false
+    entry.pointee.isPending = false
+    entry.pointee.needsRenewal = false
+    guard let model else { return }
+    entry.pointee.lastList = ranker.writeList(
+      listener: entry.pointee, name: audience.keys.key(id), cause: cause,
+      model: model, interactions: interactions, unlessHash: nil, into: &unheard)
+    unheard.removeAll()
+  }
+
+  /// Makes hashes that are wanted still, at most `limit`.
+  /// - Returns: how many; 0 when none is left.
+  @discardableResult
+  public mutating func listen(limit: Int) -> Int {
+    var made = 0
+    while made < limit, let id = audience.nextQuiet() {
+      listen(id)
+      made += 1
+    }
+    return made
+  }
+
+  /// Nobody will ask for the lists that the run before has sent up to here: its next model has renewed
+  /// them all.
+  public mutating func forgetSilentLists() { audience.forgetQuiet() }
+
   private mutating func renewList(_ id: UInt32, into outputs: inout Outputs) {
     let entry = audience.listeners.base + Int(id)
+    if entry.pointee.isQuiet { return listen(id) }
     entry.pointee.needsRenewal = false
     guard let model else { return }
     var cause = Cause()
@@ -458,7 +508,8 @@ public struct Engine: ~Copyable {
   }
 
   /// Moves the horizons to `tick` and hands stage two everything it needs for a model. Flush first.
-  public mutating func seal(tick: Int64) -> Seal {
+  /// - Parameter sequence: the model's number, for a tick that was had before.
+  public mutating func seal(tick: Int64, sequence: Int? = nil) -> Seal {
     precondition(audience.pendingCount == 0 || model == nil, "flush before a seal")
     var removed: [UInt32] = []
     if let model {
@@ -470,7 +521,8 @@ public struct Engine: ~Copyable {
       configuration.rulesEnabled && (lastRulesTick.map { tick - $0 >= interval } ?? true)
     if minesRules { lastRulesTick = tick }
     return Seal(
-      number: interactions.sealNumber, tick: tick, positions: positions, topics: topics,
+      number: interactions.sealNumber, sequence: sequence, tick: tick, positions: positions,
+      topics: topics,
       horizons: (0..<interactions.matrices.count).map { interactions.horizon(matrix: $0) },
       digest: digest, removedItems: removed, batch: takeChanges(),
       popularity: interactions.popularitySeal(), catalogue: catalogue.seal(),
@@ -491,7 +543,7 @@ public struct Engine: ~Copyable {
     model = built.model
     built.writeRecord(activation: activation, topics: topics, into: &outputs)
     if configuration.recommendEnabled, streamTime != nil {
-      audience.scheduleRenewals(activeSince: refreshStart)
+      audience.scheduleRenewals(activeSince: refreshStart, isQuiet: isSilent)
     }
   }
 }

@@ -1,6 +1,7 @@
 // Everything the engine is told before the first event. Validated by whoever fills it (Daemon's
 // configuration does, with file and key); the engine only asserts.
 import Recommender
+import Sparse
 
 public struct EngineConfiguration: Hashable, Sendable {
   public var relations: [RelationConfiguration] = RelationConfiguration.defaults
@@ -25,4 +26,13 @@ public struct EngineConfiguration: Hashable, Sendable {
   public var threads = 2
 
   public init() {}
+
+  /// Of everything that outputs depend on: two runs with the same one, over the same log with the same
+  /// ticks, say the same.
+  public var fingerprint: String {
+    var same = self
+    same.threads = 0
+    same.recommend.linger = 0
+    return Fingerprint(of: String(describing: same)).hex
+  }
 }

@@ -23,6 +23,8 @@ public final class Model: Sendable {
   /// The seal it was made from (counts from 1), and the one its rules were mined from.
   public let seal: Int
   public let rulesSeal: Int
+  /// Number of the model at whose tick the rules were mined; 0 where there are none.
+  public let rulesSequence: Int
   /// Digest of the rows at the seal, of the pair counts, and of the rules.
   public let digest: Fingerprint
   public let countsDigest: Fingerprint
@@ -34,19 +36,23 @@ public final class Model: Sendable {
   let popularIDs: Vec<UInt32>
   let popularShares: Vec<Double>
   public let trending: [PopularItem]
+  /// Keys of the popularity lists that are out.
+  let popularKeys: [String]
   /// Items the catalogue says cannot be had, ascending dense ids.
   public let unavailable: Set<UInt32>
 
   public init(
-    sequence: Int, tick: Int64, seal: Int, rulesSeal: Int, digest: Fingerprint,
+    sequence: Int, tick: Int64, seal: Int, rulesSeal: Int, rulesSequence: Int,
+    digest: Fingerprint,
     countsDigest: Fingerprint, neighbours: [NeighbourTable], rules: RuleSet?,
-    popular: [PopularItem], trending: [PopularItem], unavailable: Set<UInt32>
+    popular: [PopularItem], trending: [PopularItem], popularKeys: [String], unavailable: Set<UInt32>
   ) {
     self.sequence = sequence
     id = Model.name(sequence)
     self.tick = tick
     self.seal = seal
     self.rulesSeal = rulesSeal
+    self.rulesSequence = rulesSequence
     self.digest = digest
     self.countsDigest = countsDigest
     self.neighbours = neighbours
@@ -61,6 +67,7 @@ public final class Model: Sendable {
     popularIDs = ids
     popularShares = shares
     self.trending = trending
+    self.popularKeys = popularKeys
     self.unavailable = unavailable
   }
 

@@ -37,24 +37,26 @@ public struct SealSummary: Sendable {
   public var positions: [[Int64]]
   public var topics: [String]
   public var horizons: [(name: String, horizon: Int64)]
+  /// Fingerprint of everything the bytes depend on besides the log.
+  public var configuration: String
 }
 
 public struct ModelBuilder: ~Copyable {
   public let configuration: EngineConfiguration
-  private let matrices: [MatrixConfiguration]
+  let matrices: [MatrixConfiguration]
+  private let fingerprint: String
   private let places: MatrixPlaces
   var counts: CoOccurrence
   var items = Interner()
   private var ranks = ItemRanks()
-  private(set) var last: Model?
-  private var sequence: Int
-  /// Keys of the popularity lists that are out.
-  private var popularKeys: [String] = []
+  var last: Model?
+  var sequence: Int
 
   /// - Parameter sequence: number of the last model ever made (its successor is the first one here).
   public init(_ configuration: EngineConfiguration, after sequence: Int = 0) {
     self.configuration = configuration
     matrices = configuration.matrices
+    fingerprint = configuration.fingerprint
     places = MatrixPlaces(configuration, matrices: matrices)
     counts = CoOccurrence(
       matrices: matrices, relations: configuration.relationsWithFloor,
@@ -82,7 +84,7 @@ public struct ModelBuilder: ~Copyable {
   }
 
   /// The cart and popularity matrices have no counts here.
-  private func isCounted(_ matrix: Int) -> Bool {
+  func isCounted(_ matrix: Int) -> Bool {
     places.source.contains(matrix) || places.target.contains(matrix) || places.rules == matrix
   }
 
@@ -93,7 +95,7 @@ public struct ModelBuilder: ~Copyable {
     absorb(seal.batch)
     for id in seal.removedItems { items.remove(id) }
     ranks.update(from: items)
-    sequence += 1
+    sequence = seal.sequence ?? sequence + 1
 
     var tables: [NeighbourTable] = []
     var countsDigest = Fingerprint.zero
@@ -104,24 +106,32 @@ public struct ModelBuilder: ~Copyable {
     }
     var rules = last?.rules
     var rulesSeal = last?.rulesSeal ?? seal.number
+    var rulesSequence = last?.rulesSequence ?? 0
     if seal.minesRules, let matrix = places.rules {
       rules = mine(matrix, parallel: parallel)
       rulesSeal = seal.number
+      rulesSequence = sequence
     } else if rules == nil {
       rulesSeal = seal.number
     }
-    let popular = PopularityLists(
-      configuration.popularity, seal: seal, floor: configuration.minUsers)
+    let popularity = PopularityLists(
+      configuration.popularity, seal: seal, floor: configuration.minUsers
+    ).lists(items: items)
+    func overall(_ kind: PopularityLists.Kind) -> [PopularItem] {
+      popularity.first { $0.kind == kind && $0.path == nil }?.items ?? []
+    }
     let model = Model(
       sequence: sequence, tick: seal.tick, seal: seal.number, rulesSeal: rulesSeal,
+      rulesSequence: rulesSequence,
       digest: seal.digest, countsDigest: countsDigest, neighbours: tables, rules: rules,
-      popular: popular.ranked(.popular, items: items),
-      trending: popular.ranked(.trending, items: items), unavailable: seal.catalogue.unavailable)
+      popular: overall(.popular), trending: overall(.trending),
+      popularKeys: popularity.map(\.key), unavailable: seal.catalogue.unavailable)
 
     var outputs = Outputs()
     writeNeighbours(model, into: &outputs)
     if seal.minesRules { writeRules(model, into: &outputs) }
-    popularKeys = popular.write(model, items: items, previousKeys: popularKeys, into: &outputs)
+    PopularityLists.write(
+      popularity, model, items: items, previousKeys: last?.popularKeys ?? [], into: &outputs)
     last = model
     var sizes = ModelSizes()
     sizes.items = items.liveCount
@@ -138,7 +148,8 @@ public struct ModelBuilder: ~Copyable {
     return BuiltModel(
       model: model,
       seal: SealSummary(
-        number: seal.number, positions: seal.positions, topics: seal.topics, horizons: horizons),
+        number: seal.number, positions: seal.positions, topics: seal.topics, horizons: horizons,
+        configuration: fingerprint),
       sizes: sizes, outputs: outputs)
   }
 

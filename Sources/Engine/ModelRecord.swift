@@ -38,6 +38,12 @@ extension BuiltModel {
     outputs.writer.append(text: model.digest.hex)
     outputs.writer.append("\",\"counts_digest\":\"")
     outputs.writer.append(text: model.countsDigest.hex)
+    outputs.writer.append("\",\"configuration\":\"")
+    outputs.writer.append(text: seal.configuration)
+    if model.rulesSequence > 0 {
+      outputs.writer.append("\",\"rules_from\":\"")
+      outputs.writer.append(text: Model.name(model.rulesSequence))
+    }
     outputs.writer.append("\",\"sizes\":{\"items\":")
     outputs.writer.append(sizes.items)
     outputs.writer.append(",\"pairs\":")

@@ -49,7 +49,7 @@ struct PopularityLists {
   }
 
   /// The first `top` of a list, best first, ties by item key.
-  func ranked(_ kind: Kind, items: borrowing Interner, category: Int32? = nil) -> [PopularItem] {
+  private func ranked(_ kind: Kind, items: borrowing Interner, category: Int32? = nil) -> [PopularItem] {
     var chosen: [Entry] = []
     for entry in entries {
       if let category, !isIn(entry.item, category) { continue }
@@ -74,24 +74,25 @@ struct PopularityLists {
     Int(item) < category.count && category[Int(item)] == index
   }
 
-  /// Writes every list; nulls for keys of `previousKeys` that have none now.
-  /// - Returns: the keys that are out.
-  func write(
-    _ model: Model, items: borrowing Interner, previousKeys: [String], into outputs: inout Outputs
-  ) -> [String] {
-    var keys: [String] = []
-    func put(_ kind: Kind, _ list: [PopularItem], path: String?) {
-      if list.isEmpty { return }
+  /// One message of the popularity topic to be.
+  struct List {
+    var key: String
+    var kind: Kind
+    /// The category's path; nil: over everything.
+    var path: String?
+    var items: [PopularItem]
+  }
+
+  /// Every list that is not empty, in the order they are written in.
+  func lists(items: borrowing Interner) -> [List] {
+    var lists: [List] = []
+    func put(_ kind: Kind, _ ranked: [PopularItem], path: String?) {
+      if ranked.isEmpty { return }
       let key = path.map { kind.rawValue + "/" + $0 } ?? kind.rawValue
-      keys.append(key)
-      let start = outputs.writer.count
-      outputs.writer.append(text: key)
-      let keyEnd = outputs.writer.count
-      encode(kind, list, path: path, model: model, items: items, into: &outputs.writer)
-      outputs.finish(.popular, start: start, keyEnd: keyEnd)
+      lists.append(List(key: key, kind: kind, path: path, items: ranked))
     }
-    put(.popular, model.popular, path: nil)
-    put(.trending, model.trending, path: nil)
+    put(.popular, ranked(.popular, items: items), path: nil)
+    put(.trending, ranked(.trending, items: items), path: nil)
     // One pass over the entries per category would be quadratic: split them first.
     var members = [[Entry]](repeating: [], count: paths.count)
     for entry in entries where Int(entry.item) < category.count && category[Int(entry.item)] >= 0 {
@@ -103,22 +104,35 @@ struct PopularityLists {
       put(.popular, part.ranked(.popular, items: items), path: paths[index])
       put(.trending, part.ranked(.trending, items: items), path: paths[index])
     }
-    let out = Set(keys)
+    return lists
+  }
+
+  /// Writes the lists; nulls for keys of `previousKeys` that have none now.
+  static func write(
+    _ lists: [List], _ model: Model, items: borrowing Interner, previousKeys: [String],
+    into outputs: inout Outputs
+  ) {
+    for list in lists {
+      let start = outputs.writer.count
+      outputs.writer.append(text: list.key)
+      let keyEnd = outputs.writer.count
+      encode(list, model: model, items: items, into: &outputs.writer)
+      outputs.finish(.popular, start: start, keyEnd: keyEnd)
+    }
+    let out = Set(lists.map(\.key))
     for key in previousKeys where !out.contains(key) {
       let start = outputs.writer.count
       outputs.writer.append(text: key)
       outputs.delete(.popular, start: start)
     }
-    return keys
   }
 
-  private func encode(
-    _ kind: Kind, _ list: [PopularItem], path: String?, model: Model, items: borrowing Interner,
-    into w: inout ByteWriter
+  private static func encode(
+    _ list: List, model: Model, items: borrowing Interner, into w: inout ByteWriter
   ) {
     w.append("{\"list\":")
-    w.append(quoted: kind.rawValue)
-    if let path {
+    w.append(quoted: list.kind.rawValue)
+    if let path = list.path {
       w.append(",\"category\":")
       w.append(quoted: path)
     }
@@ -127,7 +141,7 @@ struct PopularityLists {
     w.append(",\"time\":\"")
     w.appendTime(model.tick)
     w.append("\",\"items\":[")
-    for (place, entry) in list.enumerated() {
+    for (place, entry) in list.items.enumerated() {
       w.append(place == 0 ? "{\"id\":" : ",{\"id\":")
       w.append(quoted: items.key(entry.item))
       w.append(",\"rank\":")

@@ -12,6 +12,8 @@ public struct ChangeBatch: Sendable {
 public struct Seal: Sendable {
   /// Counts from 1.
   public var number: Int
+  /// The model's number where it is given: a tick that was had before. nil: the next one.
+  public var sequence: Int?
   /// τ, ms.
   public var tick: Int64
   /// Next offset per topic and partition (-1: nothing seen), and the topics' names.

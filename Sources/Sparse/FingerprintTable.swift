@@ -11,8 +11,8 @@ public struct FingerprintTable: ~Copyable {
   @usableFromInline var mask: Int
   /// Per id; of a free id the low word is the next free one.
   @usableFromInline var prints: Vec<Fingerprint>
-  private var firstFree = UInt32.max
-  public private(set) var liveCount = 0
+  var firstFree = UInt32.max
+  public internal(set) var liveCount = 0
 
   public init() {
     table = Vec(repeating: 0, count: 64)

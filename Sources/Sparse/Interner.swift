@@ -25,10 +25,10 @@ public struct Interner: ~Copyable {
   @usableFromInline var mask: Int
   @usableFromInline var entries: Vec<Entry>
   @usableFromInline var arena: Vec<UInt8>
-  private var firstFree = UInt32.max
-  private var garbage = 0
+  var firstFree = UInt32.max
+  var garbage = 0
   /// Live ids.
-  public private(set) var liveCount = 0
+  public internal(set) var liveCount = 0
 
   public init(expecting count: Int = 16) {
     var size = 32

@@ -61,6 +61,34 @@ final class Driver {
     self.built = built
   }
 
+  /// Writes the state out and goes on from what was written.
+  func restart() throws {
+    flush()
+    builder.absorb(engine.takeChanges())
+    var state = StateWriter()
+    engine.save(into: &state)
+    let reader = StateReader(
+      Dictionary(
+        uniqueKeysWithValues: state.sections.map { section in
+          var bytes: [UInt8] = []
+          for part in section.parts { bytes.append(contentsOf: part) }
+          let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
+          copy.copyBytes(from: bytes)
+          written.append(copy)
+          return (
+            section.name,
+            StateReader.Section(stride: section.stride, bytes: UnsafeRawBufferPointer(copy))
+          )
+        }))
+    let configuration = engine.configuration
+    engine = try Engine(configuration, topics: engine.topics, restoring: reader)
+    builder = try ModelBuilder(
+      configuration, after: engine.model?.sequence ?? 0, of: engine, restoring: reader)
+    for copy in written { copy.deallocate() }
+    written.removeAll()
+  }
+  private var written: [UnsafeMutableRawBufferPointer] = []
+
   func flush() {
     engine.flush(into: &outputs)
     collect()

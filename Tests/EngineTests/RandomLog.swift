@@ -9,6 +9,8 @@ import Sparse
 enum Step {
   case event(Event)
   case tick(Int64)
+
+  var isTick: Bool { if case .tick = self { true } else { false } }
 }
 
 struct RandomLog {

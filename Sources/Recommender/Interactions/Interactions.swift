@@ -78,22 +78,22 @@ public struct Interactions: ~Copyable {
   public var items: Interner
   var sessions: FingerprintTable
   var orders: FingerprintTable
-  private var sessionLinks = RowLinks()
-  private var orderLinks = RowLinks()
+  var sessionLinks = RowLinks()
+  var orderLinks = RowLinks()
   /// Matrices in which a row of the context has slots.
-  private var userRefs: Vec<UInt8>
-  private var sessionRefs: Vec<UInt8>
-  private var orderRefs: Vec<UInt8>
+  var userRefs: Vec<UInt8>
+  var sessionRefs: Vec<UInt8>
+  var orderRefs: Vec<UInt8>
   /// Slots (over all matrices) that hold an item, plus one while the catalogue does.
   var itemRefs: Vec<UInt32>
   /// Items seen without references, each once, and per item the seals made when it was last seen so
   /// (`UInt32.max`: not listed).
-  private var deadItems: Vec<UInt32>
-  private var deadSince: Vec<UInt32>
-  private var newItems: Vec<UInt32>
+  var deadItems: Vec<UInt32>
+  var deadSince: Vec<UInt32>
+  var newItems: Vec<UInt32>
   /// Row ids given out for acts that then left no slot.
-  private var orphans: Vec<Orphan>
-  private struct Orphan: BitwiseCopyable {
+  var orphans: Vec<Orphan>
+  struct Orphan: BitwiseCopyable {
     var context: ContextKind
     var row: UInt32
   }
@@ -106,7 +106,7 @@ public struct Interactions: ~Copyable {
   private var emptied: Vec<UInt32>
 
   /// Σ mod 2^128 over every slot of every matrix (DESIGN §5).
-  public private(set) var digest = Fingerprint.zero
+  public internal(set) var digest = Fingerprint.zero
   public var edits = EditCounts()
 
   /// Decayed and plain counts of live entries of the popularity matrix.
@@ -469,7 +469,7 @@ public struct Interactions: ~Copyable {
   // MARK: ticks
 
   /// Seals made so far.
-  public private(set) var sealNumber = 0
+  public internal(set) var sealNumber = 0
 
   /// Moves every matrix's horizon to `tick` minus its window and drops what is at or before it.
   public mutating func expire(tick: Int64) {

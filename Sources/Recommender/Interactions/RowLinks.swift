@@ -5,16 +5,16 @@
 import Sparse
 
 public struct RowLinks: ~Copyable {
-  private struct Link: BitwiseCopyable {
+  struct Link: BitwiseCopyable {
     /// The row before; where this is the first, `first` + the user. `none`: nobody's row.
     var before = RowLinks.none
     var after = RowLinks.none
   }
-  private static let none = UInt32.max
+  static let none = UInt32.max
   private static let first: UInt32 = 1 << 31
 
-  private var links: Vec<Link>
-  private var heads: Vec<UInt32>
+  var links: Vec<Link>
+  var heads: Vec<UInt32>
 
   public init() {
     links = Vec()

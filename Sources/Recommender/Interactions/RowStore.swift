@@ -85,17 +85,17 @@ public struct RowStore: ~Copyable {
   let history: Int
   var headers: Vec<Header>
   /// Per 64 rows: none of them holds a slot of an earlier bucket.
-  private var minima: Vec<UInt32>
+  var minima: Vec<UInt32>
   var arena: SlotArena
   /// Rows whose active set changed since the last seal.
-  private var dirty: Vec<UInt32>
+  var dirty: Vec<UInt32>
   /// Slots with time at or before are gone; only ticks move it.
-  public private(set) var horizon: Int64 = -1
+  public internal(set) var horizon: Int64 = -1
   private let bucketWidth: Int64
   /// Rows with at least one active slot.
-  public private(set) var activeRows = 0
-  public private(set) var slots = 0
-  public private(set) var activeSlots = 0
+  public internal(set) var activeRows = 0
+  public internal(set) var slots = 0
+  public internal(set) var activeSlots = 0
 
   public init(_ configuration: MatrixConfiguration) {
     precondition(

@@ -135,11 +135,11 @@ struct SlotArena: ~Copyable {
     return UInt8(c)
   }
 
-  private(set) var words: Vec<UInt64>
+  var words: Vec<UInt64>
   /// First free block, plus one, by format × 128 + class; a free block's first word holds the next.
-  private var heads: Vec<UInt64>
+  var heads: Vec<UInt64>
   private let table: Vec<Int32>  // capacities, without the global's once-check
-  private(set) var freeWords = 0
+  var freeWords = 0
 
   init() {
     words = Vec()

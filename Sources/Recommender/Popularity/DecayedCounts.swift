@@ -9,7 +9,7 @@ import Sparse
 
 public struct DecayedCounts: ~Copyable {
   public let halfLife: Int64
-  public private(set) var landmark: Int64 = 0
+  public internal(set) var landmark: Int64 = 0
   var sums: Vec<UInt64>
   private let table: Vec<UInt64>
 
