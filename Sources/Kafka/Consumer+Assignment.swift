@@ -9,9 +9,12 @@ public struct CommittedOffset: Hashable, Sendable {
   public var place: TopicPartition
   /// Offset of the next record by the group's account; nil where nothing is committed.
   public var offset: Int64?
-  public init(place: TopicPartition, offset: Int64?) {
+  /// What was committed with it.
+  public var note: String?
+  public init(place: TopicPartition, offset: Int64?, note: String? = nil) {
     self.place = place
     self.offset = offset
+    self.note = note
   }
 }
 

@@ -23,6 +23,14 @@ public struct Membership: Equatable, Sendable {
 }
 
 extension Consumer {
+  /// Whether the broker is librdkafka's own mock, which knows no transactions. False where the broker does
+  /// not tell its cluster's name within a second.
+  public var isEmbeddedBroker: Bool {
+    guard let id = rd_kafka_clusterid(client, 1000) else { return false }
+    defer { free(id) }
+    return String(cString: id).hasPrefix("mockCluster")
+  }
+
   /// Commits for the group and waits for the answer. Offsets are of the next record to read.
   /// - Throws: `timedOut` (whether it took effect is then unknown), or the first partition's error.
   public func commit(
@@ -63,7 +71,12 @@ extension Consumer {
       if !error.isError { error = list.elements.first { $0.err.isError }?.err ?? error }
       if !error.isError {
         return zip(partitions, list.elements).map { place, element in
-          CommittedOffset(place: place, offset: element.offset >= 0 ? element.offset : nil)
+          CommittedOffset(
+            place: place, offset: element.offset >= 0 ? element.offset : nil,
+            note: element.metadata_size > 0
+              ? String(
+                decoding: UnsafeRawBufferPointer(
+                  start: element.metadata, count: element.metadata_size), as: UTF8.self) : nil)
         }
       }
       guard KafkaError.remedy(of: error) == .retry else { throw .failure(error) }
@@ -166,7 +179,7 @@ extension Consumer {
     nextToken &+= 1
     let list = PartitionList(capacity: offsets.count)
     for one in offsets {
-      list.append(topics[Int(one.place.topic)], one.place.partition, offset: one.offset)
+      list.append(topics[Int(one.place.topic)], one.place.partition, offset: one.offset, note: one.note)
     }
     let opaque = UnsafeMutableRawPointer(bitPattern: token)
     let error = rd_kafka_commit_queue(client, list.list, commitQueue, nil, opaque)

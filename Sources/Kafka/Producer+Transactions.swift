@@ -12,6 +12,15 @@
 import CRdKafka
 import Synchronization
 
+/// The end of a transaction, on its way.
+public final class TransactionEnd: Sendable {
+  private let result = Mutex<Result<Void, KafkaError>?>(nil)
+  /// nil as long as it is on its way. After a failure whose remedy is not `abort` it is not known
+  /// whether the commit took effect.
+  public var outcome: Result<Void, KafkaError>? { result.withLock { $0 } }
+  fileprivate func settle(_ outcome: Result<Void, KafkaError>) { result.withLock { $0 = outcome } }
+}
+
 extension Producer {
   /// Registers the producer's name, fences older ones and waits for their transactions to end.
   public func initTransactions(timeoutMilliseconds: Int = 30_000) throws(KafkaError) {
@@ -36,7 +45,7 @@ extension Producer {
     defer { rd_kafka_consumer_group_metadata_destroy(group) }
     let list = PartitionList(capacity: offsets.count)
     for one in offsets {
-      list.append(consumer.topics[Int(one.place.topic)], one.place.partition, offset: one.offset)
+      list.append(consumer.topics[Int(one.place.topic)], one.place.partition, offset: one.offset, note: one.note)
     }
     try raise(
       rd_kafka_send_offsets_to_transaction(
@@ -53,6 +62,42 @@ extension Producer {
     try serving("commit of a transaction", timeoutMilliseconds, onReports) { client, timeout in
       rd_kafka_commit_transaction(client, timeout)
     }
+  }
+
+  /// Adds the offsets and commits, on a thread of its own; calls that may be repeated are, for a while.
+  /// `poll` must go on being called, since the library waits for the reports; nothing may be sent.
+  public func beginCommit(
+    _ offsets: [PartitionOffset], of consumer: Consumer, timeoutMilliseconds: Int = 60_000
+  ) -> TransactionEnd {
+    let end = TransactionEnd()
+    // Only its membership is asked for, which any thread may.
+    nonisolated(unsafe) let consumer = consumer
+    let isStarted = startDetached { [self] in
+      let deadline = Deadline(milliseconds: timeoutMilliseconds)
+      func again(_ body: () throws(KafkaError) -> Void) throws(KafkaError) {
+        while true {
+          do throws(KafkaError) { return try body() } catch {
+            guard error.isRetriable, deadline.remaining > 0 else { throw error }
+          }
+        }
+      }
+      do throws(KafkaError) {
+        if !offsets.isEmpty {
+          try again { () throws(KafkaError) in try sendOffsets(offsets, of: consumer) }
+        }
+        try again { () throws(KafkaError) in
+          if let fatal = fatalError { throw fatal }
+          try raise(rd_kafka_commit_transaction(client, max(1000, deadline.remaining32)))
+        }
+        end.settle(.success(()))
+      } catch {
+        end.settle(.failure(error))
+      }
+    }
+    if !isStarted {
+      end.settle(.failure(.settings("commit of a transaction: no thread to be had")))
+    }
+    return end
   }
 
   /// Gives up what is outstanding (its reports come here, as errors), then aborts.

@@ -1,6 +1,7 @@
 // Names for places in a log. Topics are named by their index in the list the client was made with.
 
 import CRdKafka
+import Glibc
 
 public struct TopicPartition: Hashable, Sendable, Comparable, CustomStringConvertible {
   public var topic: Int32
@@ -22,9 +23,12 @@ public struct TopicPartition: Hashable, Sendable, Comparable, CustomStringConver
 public struct PartitionOffset: Hashable, Sendable {
   public var place: TopicPartition
   public var offset: Int64
-  public init(_ place: TopicPartition, offset: Int64) {
+  /// Kept by the group with a committed offset; printable ASCII (2.0.2 spoils anything else, #4649).
+  public var note: String?
+  public init(_ place: TopicPartition, offset: Int64, note: String? = nil) {
     self.place = place
     self.offset = offset
+    self.note = note
   }
   public init(topic: Int, partition: Int, offset: Int64) {
     self.init(TopicPartition(topic: topic, partition: partition), offset: offset)
@@ -66,8 +70,16 @@ struct PartitionList: ~Copyable {
   init(capacity: Int) { list = rd_kafka_topic_partition_list_new(Int32(clamping: capacity)) }
   deinit { rd_kafka_topic_partition_list_destroy(list) }
 
-  func append(_ topic: String, _ partition: Int32, offset: Int64 = Int64(RD_KAFKA_OFFSET_INVALID)) {
-    rd_kafka_topic_partition_list_add(list, topic, partition).pointee.offset = offset
+  func append(
+    _ topic: String, _ partition: Int32, offset: Int64 = Int64(RD_KAFKA_OFFSET_INVALID),
+    note: String? = nil
+  ) {
+    guard let element = rd_kafka_topic_partition_list_add(list, topic, partition) else { return }
+    element.pointee.offset = offset
+    guard let note, !note.isEmpty else { return }
+    // Freed with the list.
+    element.pointee.metadata = UnsafeMutableRawPointer(strdup(note))
+    element.pointee.metadata_size = note.utf8.count
   }
 
   var elements: UnsafeMutableBufferPointer<rd_kafka_topic_partition_t> {
