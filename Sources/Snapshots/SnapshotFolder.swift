@@ -117,23 +117,54 @@ public final class SnapshotFolder: @unchecked Sendable {
     parallel: SnapshotWriter.Parallel = SnapshotWriter.oneByOne,
     progress: ((_ written: Int, _ total: Int) -> Void)? = nil
   ) throws(SnapshotError) -> (path: String, length: Int, notRemoved: [DiskError]) {
-    let sequence = lastSequence + 1
-    lastSequence = sequence
+    let sequence = nextSequence()
+    let length = try prepare(
+      inputs, metadata: metadata, sequence: sequence, parallel: parallel, progress: progress)
+    let put = try publish(sequence)
+    return (put.path, length, put.notRemoved)
+  }
+
+  /// The number of the next snapshot; none is given out twice.
+  public func nextSequence() -> UInt64 {
+    lastSequence += 1
+    return lastSequence
+  }
+
+  /// The first half of `write`: the content is durable, but nobody takes it for a snapshot yet. May be
+  /// called in a forked process.
+  /// - Returns: its length.
+  public func prepare(
+    _ inputs: [SnapshotInput], metadata: SnapshotMetadata, sequence: UInt64,
+    parallel: SnapshotWriter.Parallel = SnapshotWriter.oneByOne,
+    progress: ((_ written: Int, _ total: Int) -> Void)? = nil
+  ) throws(SnapshotError) -> Int {
     let partial = SnapshotFolder.file(path, sequence, SnapshotFolder.partialPrefix)
-    let final = SnapshotFolder.file(path, sequence)
-    let length = try withoutActuallyEscaping(parallel) { (parallel) throws(SnapshotError) in
+    return try withoutActuallyEscaping(parallel) { (parallel) throws(SnapshotError) in
       var writer = SnapshotWriter(disk: disk, key: settings.key)
       writer.parallel = parallel
       writer.bytesPerWrite = settings.bytesPerWrite
       writer.progress = progress
       return try writer.write(inputs, metadata: metadata, sequence: sequence, to: partial)
     }
+  }
+
+  /// The second half: the newest snapshot from now on; older ones go.
+  public func publish(
+    _ sequence: UInt64
+  ) throws(SnapshotError) -> (path: String, notRemoved: [DiskError]) {
+    let partial = SnapshotFolder.file(path, sequence, SnapshotFolder.partialPrefix)
+    let final = SnapshotFolder.file(path, sequence)
     do { try disk.rename(partial, to: final) } catch {
       try? disk.remove(partial)
       throw .disk(error)
     }
     do { try disk.syncFolder(path) } catch { throw .disk(error) }
-    return (final, length, try removeOld())
+    return (final, try removeOld())
+  }
+
+  /// Instead of the second half.
+  public func discard(_ sequence: UInt64) {
+    try? disk.remove(SnapshotFolder.file(path, sequence, SnapshotFolder.partialPrefix))
   }
 
   /// Removes those older than the newest `keep` that are not known to be damaged.

@@ -25,6 +25,13 @@ int affinity_reserve(int descriptor, int64_t bytes);
 /// Starts to write back a range of the page cache without waiting: a later fsync has less to do.
 void affinity_begin_writeback(int descriptor, int64_t from, int64_t count);
 
+/// A copy of this process that writes out what it sees: lower priority, no signal handlers, gone when the parent
+/// is. Returns 0 in the copy, its id in the parent, -1 with errno where there is none.
+int affinity_fork_writer(void);
+
+/// Whether the process has ended: 0 not yet, 1 yes (`status` is its exit status, or 128 and the signal), -1 error.
+int affinity_reap(int process, int *status);
+
 #ifdef __cplusplus
 }
 #endif
