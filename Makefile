@@ -10,7 +10,7 @@ ARGS     ?=
 FILTER   ?=
 BIN      := .build/release
 
-.PHONY: help setup build run test bench readme clean
+.PHONY: help setup build run test bench bench-scaling readme clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test    set up, build and run all tests (FILTER=EdgeTests runs some)"
 	@echo "make build   set up and build $(BIN)/affinityd"
 	@echo "make bench   build and run the benchmarks (ARGS=... are passed on)"
+	@echo "make bench-scaling  double users, items and events; a plot of each into docs/"
 	@echo "make readme  write the table of keys into README.md"
 	@echo "make setup   install what the build needs (Debian), if anything is missing"
 	@echo "make clean   remove everything that was built"
@@ -49,6 +50,10 @@ readme: build
 bench: setup
 	$(SWIFT) build -c release --product affinity-bench
 	@$(BIN)/affinity-bench $(ARGS)
+
+bench-scaling: setup
+	$(SWIFT) build -c release --product affinity-bench
+	@scripts/bench-scaling.py $(ARGS)
 
 clean:
 	rm -rf .build

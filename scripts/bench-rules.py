@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Itemsets and rules beside PyFIM (C, from PyPI), one thread, and the table for the README.
+"""Itemsets and rules beside PyFIM (C, from PyPI) and LCM, one thread, and the table for the README.
 
-    scripts/bench-rules.py [--data DIR] [--rounds 5] [--bench .build/release/affinity-bench]
+    scripts/bench-rules.py [--data DIR] [--rounds 5] [--bench .build/release/affinity-bench] [--lcm PATH]
 
 DIR holds online-retail/online_retail.csv.gz, mushroom/mushroom.dat, t10i4d100k/t10i4d100k.dat.gz.
 PyFIM goes into a virtual environment under /tmp, never into the project. Each round runs ours, then
 each of theirs; figures are medians over the rounds, ratios of medians. Theirs counts what the Python
 call takes with the baskets in memory; ours what mining and writing the itemsets out takes, and
 everything from baskets to rules with support, confidence, lift, leverage and conviction.
+
+PATH is the program `lcm` of LCM 5.3 (Takeaki Uno; `gcc -O3 -o lcm lcm.c -lm` in its folder), which is for
+academic use and no package: without it its column stays empty. It counts the itemsets, writes none, and reads
+the file itself: its time is the process's, ours beside it (`with reading`) has the time of our reading added.
 """
-import argparse, csv, gzip, json, os, statistics, subprocess, sys, tempfile
+import argparse, csv, gzip, json, math, os, statistics, subprocess, sys, tempfile, time
 
 PEER = """
 import sys, time, json, fim
@@ -53,11 +57,24 @@ def online_retail(path, into):
             out.write(" ".join(map(str, sorted(basket))) + "\n")
 
 
+def lcm(program, file, count):
+    """Seconds of the process, and itemsets (the empty one is no itemset)."""
+    start = time.perf_counter()
+    told = subprocess.run([program, "F", file, str(count)], text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    return {"lcm": seconds, "itemsets": int(told.stdout.split()[0]) - 1}
+
+
+def geometric(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--data", default=os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data"))
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--bench", default=".build/release/affinity-bench")
+    arguments.add_argument("--lcm")
     options = arguments.parse_args()
     python = environment()
     folder = tempfile.mkdtemp(prefix="affinity-bench-rules-")
@@ -80,14 +97,17 @@ def main():
         ("simulated, 500,000 orders, 0.1 %", "simulated.dat", 500),
         ("simulated, 500,000 orders, 0.02 %", "simulated.dat", 100),
     ]
-    print("| data | itemsets | ours, ms | PyFIM eclat | fpgrowth | ratio | rules | ours, ms | PyFIM | ratio | p and q, ms a million |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| data | itemsets | ours, ms | PyFIM eclat | fpgrowth | ratio | with reading | LCM | ratio | rules | ours, ms | PyFIM | ratio | p and q, ms a million |")
+    print("| --- " * 14 + "|")
+    ratios, rule_ratios = [], []
     for name, data, count in rows:
-        ours, theirs = [], []
+        ours, theirs, third = [], [], []
         for _ in range(options.rounds):
             text = subprocess.check_output([options.bench, "rules", file(data), str(count), "3"], text=True)
             ours.append(json.loads(text.strip().splitlines()[-1]))
             theirs.append(json.loads(subprocess.check_output([python, "-c", PEER, file(data), str(count)], text=True)))
+            if options.lcm:
+                third.append(lcm(options.lcm, file(data), count))
 
         def middle(runs, key):
             return statistics.median(run[key] for run in runs) * 1e3
@@ -98,10 +118,19 @@ def main():
         million = middle(ours, "test_seconds") / max(1, ours[0]["family"]) * 1e6
         # PyFIM leaves out an item that is in every basket.
         agree = abs(ours[0]["itemsets"] - theirs[0]["itemsets"]) <= 1
+        ratio, other = min(eclat, growth) / mine, " | | "
+        if third:
+            reading, counted = mine + middle(ours, "read"), middle(third, "lcm")
+            agree = agree and third[0]["itemsets"] == ours[0]["itemsets"]
+            ratio = min(ratio, counted / reading)
+            other = f"{reading:.1f} | {counted:.1f} | {counted / reading:.1f}"
+        ratios.append(ratio)
+        rule_ratios.append(peer / rules)
         print(
             f"| {name} | {ours[0]['itemsets']:,}{'' if agree else ' (differs!)'} | {mine:.1f} | {eclat:.1f} | {growth:.1f} "
-            f"| {min(eclat, growth) / mine:.1f} | {ours[0]['rules']:,} | {rules:.1f} | {peer:.1f} | {peer / rules:.1f} | {million:.0f} |",
+            f"| {min(eclat, growth) / mine:.1f} | {other} | {ours[0]['rules']:,} | {rules:.1f} | {peer:.1f} | {peer / rules:.1f} | {million:.0f} |",
             flush=True)
+    print(f"\ngeometric mean of the ratios to the fastest peer: itemsets {geometric(ratios):.1f}, rules {geometric(rule_ratios):.1f}")
 
 
 main()

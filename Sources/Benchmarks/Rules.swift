@@ -18,15 +18,19 @@ func benchRules(arguments: [String]) {
   }
   let repeats = max(1, arguments.count > 2 ? Int(arguments[2]) ?? 5 : 5)
   let threads = max(1, arguments.count > 3 ? Int(arguments[3]) ?? 1 : 1)
+  let start = seconds()
   let (offsets, items) = readFIMI(arguments[0])
+  let reading = seconds() - start
   offsets.withUnsafeBufferPointer { offsets in
     items.withUnsafeBufferPointer { items in
-      measure(Baskets(offsets: offsets, items: items), minimum, repeats, threads)
+      measure(Baskets(offsets: offsets, items: items), reading, minimum, repeats, threads)
     }
   }
 }
 
-private func measure(_ baskets: Baskets, _ minimum: Int, _ repeats: Int, _ threads: Int) {
+private func measure(
+  _ baskets: Baskets, _ reading: Double, _ minimum: Int, _ repeats: Int, _ threads: Int
+) {
   let keys = numberKeys(baskets)
   let parallel = run(threads)
   var configuration = RulesConfiguration()
@@ -76,7 +80,7 @@ private func measure(_ baskets: Baskets, _ minimum: Int, _ repeats: Int, _ threa
     print("p and q of the family       \(text(times.test)) more for \(tested.familySize) rules")
     print("redundancy                  \(text(times.prune)) more")
     print(
-      "{\"itemsets\":\(itemsets.count),\"mine\":\(median(times.mine)),\"rules\":\(rules.count),"
+      "{\"itemsets\":\(itemsets.count),\"read\":\(reading),\"mine\":\(median(times.mine)),\"rules\":\(rules.count),"
         + "\"rules_seconds\":\(median(times.rules)),\"family\":\(tested.familySize),"
         + "\"test_seconds\":\(max(0, median(times.test))),\"sum\":\(sum)}")
   }
@@ -175,8 +179,11 @@ private func text(_ seconds: [Double]) -> String {
 }
 
 private func readFIMI(_ path: String) -> (offsets: [Int], items: [UInt32]) {
-  guard let file = popen("gzip -dcf '\(path)'", "r") else { fatalError("cannot read \(path)") }
-  defer { pclose(file) }
+  let isPacked = path.hasSuffix(".gz")
+  guard let file = isPacked ? popen("gzip -dc '\(path)'", "r") : fopen(path, "r") else {
+    fatalError("cannot read \(path)")
+  }
+  defer { _ = isPacked ? pclose(file) : fclose(file) }
   var offsets = [0]
   var items: [UInt32] = []
   var buffer = [UInt8](repeating: 0, count: 1 << 16)

@@ -8,6 +8,7 @@ case "rules": benchRules(arguments: Array(arguments.dropFirst()))
 case "ranking": benchRanking(arguments: Array(arguments.dropFirst()))
 case "apply": benchApply(arguments: Array(arguments.dropFirst()))
 case "snapshots": benchSnapshots(arguments: Array(arguments.dropFirst()))
+case "scaling": benchScaling(arguments: Array(arguments.dropFirst()))
 default:
   print(
     """
@@ -17,6 +18,7 @@ default:
       ranking      ranked lists per second with evidence, as JSON bytes [catalogue size]
       apply        decode and Engine.apply, with a tick per million events [events]
       snapshots    write, and read and check, plain and encrypted [folder] [megabytes]
+      scaling      a whole shop of a size: USERS ITEMS EVENTS [TICKS]
     """)
   exit(arguments.isEmpty ? 0 : 2)
 }
