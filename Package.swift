@@ -51,7 +51,7 @@ let package = Package(
     .target(
       name: "Daemon",
       dependencies: [
-        "CMicroHTTPD", "Kafka", "Engine", "Events", "Recommender", "Sparse", "Importers",
+        "CMicroHTTPD", "Kafka", "Engine", "Events", "Recommender", "Sparse", "Importers", "Snapshots", "CStorage",
         .product(name: "Yams", package: "Yams"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),

@@ -29,7 +29,7 @@ start_broker() {
 
 # start_daemon KEY=VALUE …: settings over the common ones
 start_daemon() {
-  set -- "$@" kafka.session.timeout.ms=6000 delivery=at_least_once metrics.interval=1s \
+  set -- "$@" kafka.session.timeout.ms=6000 delivery=at_least_once state.directory=off metrics.interval=1s \
     metrics.file="$dir/metrics.jsonl" log.file="$dir/daemon.log"
   flags=""
   for pair in "$@"; do flags="$flags --set $pair"; done

@@ -5,7 +5,7 @@ import Engine
 import Recommender
 import Sparse
 
-public final class ModelWorker: @unchecked Sendable {
+public final class ModelWorker: ModelMaker, @unchecked Sendable {
   private let queue = DispatchQueue(label: "affinity.model", qos: .utility)
   private var builder: ModelBuilder
   private let parallel: Parallel
@@ -21,8 +21,14 @@ public final class ModelWorker: @unchecked Sendable {
     public var bytes: (counts: Int, items: Int)
   }
 
-  public init(_ configuration: EngineConfiguration, after sequence: Int = 0, threads: Int) {
-    builder = ModelBuilder(configuration, after: sequence)
+  public convenience init(
+    _ configuration: EngineConfiguration, after sequence: Int = 0, threads: Int
+  ) {
+    self.init(ModelBuilder(configuration, after: sequence), threads: threads)
+  }
+
+  public init(_ builder: consuming ModelBuilder, threads: Int) {
+    self.builder = builder
     parallel = Threads.parallel(threads)
   }
 

@@ -65,6 +65,7 @@ final class LiveDaemon: @unchecked Sendable {
     for name in properties.keys.sorted() { text += "  \(name): \"\(properties[name] ?? "")\"\n" }
     text += """
       delivery: at_least_once
+      state: {directory: "\(folder.file("\(name)-state"))"}
       model: {interval: 500ms}
       rules: {interval: 0s}
       metrics: {interval: 200ms, file: "\(metricsPath)"}

@@ -37,7 +37,10 @@ public struct Configuration: Equatable, Sendable {
   public var kafka = ["bootstrap.servers": "localhost:9092", "group.id": "affinity"]
   public var topics = TopicNames()
   public var delivery = Delivery.exactlyOnce
+  /// "off": no snapshots.
   public var stateDirectory = "/var/lib/affinity"
+  /// Empty: none.
+  public var snapshotKeyFile = ""
   /// Milliseconds between snapshots.
   public var snapshotInterval: Int64 = 300_000
   /// Bytes of one message; more is a dead letter.
@@ -92,5 +95,9 @@ extension DaemonOptions {
     metricsInterval = configuration.metricsInterval
     metricsFile = configuration.metricsFile
     shutdownTimeout = configuration.shutdownTimeout
+    delivery = configuration.delivery
+    stateDirectory = configuration.stateDirectory == "off" ? nil : configuration.stateDirectory
+    snapshotInterval = configuration.snapshotInterval
+    snapshotKeyFile = configuration.snapshotKeyFile.isEmpty ? nil : configuration.snapshotKeyFile
   }
 }

@@ -41,7 +41,11 @@ struct ConfigurationKey: Sendable {
       "delivery", .choice(of: \.delivery), "exactly_once",
       "outputs and offsets in one transaction, or repeats after a crash"),
     key(
-      "state.directory", .text(\.stateDirectory), "/var/lib/affinity", "snapshots and the lock"),
+      "state.directory", .text(\.stateDirectory), "/var/lib/affinity",
+      "snapshots and the lock; off: neither"),
+    key(
+      "state.key_file", .text(\.snapshotKeyFile), "",
+      "key that encrypts snapshots (32 bytes, hex or base64); else AFFINITY_SNAPSHOT_KEY"),
     key(
       "state.snapshot_interval", .duration(\.snapshotInterval, second...day), "5m",
       "time between snapshots", speed: true),

@@ -44,6 +44,15 @@ public struct DaemonOptions: Sendable {
   public var topics = TopicNames()
   public var engine = EngineConfiguration()
   public var limits = EventLimits()
+  public var delivery = Configuration.Delivery.atLeastOnce
+  /// nil: no snapshots.
+  public var stateDirectory: String?
+  /// Milliseconds between snapshots.
+  public var snapshotInterval: Int64 = 300_000
+  /// Encrypts snapshots; nil: by the environment's key, if there is one.
+  public var snapshotKeyFile: String?
+  /// What snapshots say that wrote them.
+  public static let software = "affinityd"
   /// Milliseconds between two models.
   public var modelInterval: Int64 = 60_000
   /// Milliseconds between two lines of the metrics log, and where they go ("-": standard output).

@@ -23,7 +23,7 @@ final class Intake: RecordSource, @unchecked Sendable {
   private static let patience: Int64 = 1_000_000_000
 
   private enum Request {
-    case liftLimits
+    case limit([Int32: Int64])
     case restart(TopicPartition)
     case commit([PartitionOffset])
   }
@@ -121,7 +121,7 @@ final class Intake: RecordSource, @unchecked Sendable {
 
   func begin(_ plans: [PartitionPlan]) { reply(.begin(plans)) }
   func release() { reply(.release) }
-  func liftLimits() { ask(.liftLimits) }
+  func limit(_ limits: [Int32: Int64]) { ask(.limit(limits)) }
   func restartAtBeginning(_ place: TopicPartition) { ask(.restart(place)) }
   func commit(_ offsets: [PartitionOffset]) { ask(.commit(offsets)) }
 
@@ -285,10 +285,12 @@ final class Intake: RecordSource, @unchecked Sendable {
     }
     for request in due {
       switch request {
-      case .liftLimits:
-        let starts = held.sorted { $0.key < $1.key }
-        bounds = [:]
-        held = [:]
+      case .limit(let limits):
+        bounds = limits
+        // A partition whose new limit is the old one waits on, and need not say so again.
+        let starts = held.filter { place, at in limits[place.partition].map { at < $0 } ?? true }
+          .sorted { $0.key < $1.key }
+        for start in starts { held[start.key] = nil }
         if starts.isEmpty { continue }
         try consumer.restart(starts.map { PartitionStart($0.key, .at($0.value)) })
         try consumer.resume(starts.map(\.key))

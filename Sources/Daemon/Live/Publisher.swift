@@ -1,13 +1,26 @@
-// From the engine's messages to the producer: never more in flight than the producer's queue holds,
-// every delivery accounted for, and the offsets that may be committed.
+// From the engine's messages to the outlet: never more in flight than its queue holds, every delivery
+// accounted for, and the offsets that may be committed.
 //
-// A message gets a slot in the in-flight table; the slot's number is its opaque. At a cut the messages
-// then in flight are counted; when all of them are acknowledged, the cut's offsets may be committed.
+// Messages stand in a line of pieces and are sent in that order as far as the queue takes them. A message gets a
+// slot in the in-flight table; the slot's number is its opaque. A cut is a place in the line: when everything before
+// it is acknowledged, the offsets that belong to it may be committed.
+//
+// A barrier is a place in the line behind which nothing is sent before everything up to it is acknowledged, or
+// its cut committed.
+//
+// Exactly once: everything between two cuts is one transaction, with the second cut's offsets. Its pieces stay in
+// the line until the commit is known to have taken effect; where the transaction is aborted, sending goes back
+// to its beginning. Nothing behind a cut is sent before its commit is done; the loop goes on meanwhile.
 import Engine
 import Events
 import Histogram
 import Kafka
 import Sparse
+
+/// A buffer of messages that changes hands.
+final class Portion {
+  var outputs = Outputs()
+}
 
 final class Publisher {
   enum Failure: Error, CustomStringConvertible {
@@ -24,9 +37,16 @@ final class Publisher {
     }
   }
 
-  let producer: Producer
+  private enum Piece {
+    case portion(Portion)
+    case model(BuiltModel, Range<Int>)
+    case letter(DeadLetter, connector: String)
+  }
+
+  private enum Transaction { case none, open, committing }
+
+  let outlet: any Outlet
   private let names: TopicNames
-  private let handles: [ProducerTopic]
 
   private struct InFlight: BitwiseCopyable {
     var sequence: UInt64 = 0
@@ -38,9 +58,27 @@ final class Publisher {
   private var sequence: UInt64 = 0
   private var failure: Failure?
 
-  /// The cut being waited for.
+  private var line: [Piece] = []
+  /// The first piece not wholly sent, and the first of its messages.
+  private var at = 0
+  private var message = 0
+  /// Bytes of the pieces in the line, and of those before `at`.
+  private var lineBytes = 0
+  private var sentBytes = 0
+  private var spare: [Portion] = []
+
+  /// The cut being waited for: pieces before it, and, once all of these are sent, the last one's number and
+  /// how many are not acknowledged.
+  private var cut: Int?
   private var cutSequence: UInt64?
   private var cutOutstanding = 0
+  private var barriers: [(place: Int, needsCommit: Bool)] = []
+
+  private var transaction = Transaction.none
+  /// A message of the open transaction was not delivered.
+  private var mustAbort = false
+  private var repeats = 0
+  private static let maximumRepeats = 8
 
   /// Event seen to recommendation acknowledged, microseconds; reset with each metrics line.
   var latency = Histogram<UInt64>(
@@ -50,35 +88,113 @@ final class Publisher {
   private(set) var tooLarge = 0
   private(set) var lettersShortened = 0
   private(set) var bytes = 0
+  /// Transactions that were aborted and made again.
+  private(set) var aborted = 0
 
-  init(_ options: DaemonOptions, observer: ClientObserver) throws(KafkaError) {
-    producer = try Producer(config: options.kafka, observer: observer)
-    names = options.topics
-    var made: [ProducerTopic] = []
-    for topic in OutputTopic.allCases { made.append(try producer.topic(options.topics.name(topic))) }
-    handles = made
+  private let clock: any LiveClock
+
+  init(_ outlet: any Outlet, names: TopicNames, clock: any LiveClock) {
+    self.outlet = outlet
+    self.names = names
+    self.clock = clock
     slots = Vec()
     free = Vec()
   }
 
-  func requireTopics(timeoutMilliseconds: Int) throws(KafkaError) {
-    _ = try producer.requireTopics(handles, timeoutMilliseconds: timeoutMilliseconds)
+  var outstanding: Int { outlet.outstanding }
+
+  // MARK: the line
+
+  /// Takes over the messages of `outputs`, which is empty afterwards.
+  func take(_ outputs: inout Outputs) {
+    if outputs.count == 0 { return }
+    let portion = spare.popLast() ?? Portion()
+    swap(&outputs, &portion.outputs)
+    lineBytes += portion.outputs.byteCount
+    line.append(.portion(portion))
   }
 
-  var outstanding: Int { producer.outstanding }
+  func take(_ model: BuiltModel, _ range: Range<Int>) {
+    if range.isEmpty { return }
+    let piece = Piece.model(model, range)
+    lineBytes += size(piece)
+    line.append(piece)
+  }
 
-  /// Sends messages from `index` on until the queue is full.
-  /// - Returns: the index of the first message not taken.
-  func publish(_ outputs: borrowing Outputs, from index: Int, limit: Int = .max) -> Int {
-    var i = index
-    let end = limit == .max ? outputs.count : min(outputs.count, index + limit)
+  func take(_ letter: DeadLetter, connector: String) {
+    let piece = Piece.letter(letter, connector: connector)
+    lineBytes += size(piece)
+    line.append(piece)
+  }
+
+  private func size(_ piece: Piece) -> Int {
+    switch piece {
+    case .portion(let portion): portion.outputs.byteCount
+    case .model(let model, let range):
+      model.outputs.records[range.upperBound - 1].end - model.outputs.records[range.lowerBound].start
+    case .letter(let letter, _): (letter.key?.count ?? 0) + (letter.value?.count ?? 0) + 512
+    }
+  }
+
+  /// Nothing behind it may be sent now.
+  private var limit: Int {
+    let end = outlet.isTransactional ? cut ?? line.count : line.count
+    return min(end, barriers.first?.place ?? end)
+  }
+
+  /// Whether everything that may be sent now is sent.
+  var isIdle: Bool { at == limit }
+  var isEmpty: Bool { line.isEmpty }
+  /// So much is in the line that no further records should be taken, and so much that nothing should be made.
+  var isLong: Bool {
+    lineBytes - sentBytes > 4 << 20 || outlet.isTransactional && lineBytes > 64 << 20
+  }
+  var isVeryLong: Bool { lineBytes - sentBytes > 32 << 20 }
+  /// A transaction should not grow any more.
+  var wantsCut: Bool { outlet.isTransactional && lineBytes > 48 << 20 }
+
+  /// Sends on from where it stopped, as far as the queue takes it.
+  func advance() throws(Failure) {
+    if transaction == .committing || mustAbort { return try throwIfFailed() }
+    passBarriers()
+    while !isIdle {
+      try beginIfNeeded()
+      guard send(line[at], from: message) else { break }
+      message = 0
+      sentBytes += size(line[at])
+      at += 1
+      if at == cut { noteCut() }
+      if !outlet.isTransactional && at >= 64 { dropSent() }
+    }
+    if !outlet.isTransactional && at == line.count { dropSent() }
+    try throwIfFailed()
+  }
+
+  /// Sends a piece's messages from `first` on; `message` says how far it came.
+  private func send(_ piece: Piece, from first: Int) -> Bool {
+    switch piece {
+    case .portion(let portion):
+      message = send(portion.outputs, first, portion.outputs.count)
+      return message == portion.outputs.count
+    case .model(let model, let range):
+      let next = send(model.outputs, range.lowerBound + first, range.upperBound)
+      message = next - range.lowerBound
+      return next == range.upperBound
+    case .letter(let letter, let connector): return send(letter, orStub: connector)
+    }
+  }
+
+  /// - Returns: the first message not taken.
+  private func send(_ outputs: borrowing Outputs, _ first: Int, _ end: Int) -> Int {
+    var i = first
     while i < end {
       let record = outputs.records[i]
       let topic = Int(record.topic.rawValue)
       let slot = take(record.topic, receivedAt: record.receivedAt)
       let value: UnsafeRawBufferPointer? = record.isDeletion ? nil : outputs.value(record)
-      let result = producer.send(
-        to: handles[topic], key: outputs.key(record), value: value, opaque: UInt64(slot))
+      let result = outlet.send(
+        record.topic, key: outputs.key(record), value: value, headers: [], timestamp: nil,
+        opaque: UInt64(slot))
       switch result {
       case .accepted:
         published[topic] += 1
@@ -92,9 +208,7 @@ final class Publisher {
         giveBack(slot)
       case .failed(let error):
         giveBack(slot)
-        if failure == nil {
-          failure = .undelivered(topic: names.name(record.topic), error)
-        }
+        if failure == nil { failure = .undelivered(topic: names.name(record.topic), error) }
         return i
       }
       i += 1
@@ -105,7 +219,7 @@ final class Publisher {
   /// A dead letter: the message as it came, with ours added to its headers. Where that is more than
   /// `message.max.bytes`, a stub of it: what it was, and how it began.
   /// - Returns: false where the queue is full.
-  func publish(_ letter: DeadLetter, connector: String) -> Bool {
+  private func send(_ letter: DeadLetter, orStub connector: String) -> Bool {
     switch send(letter, connector) {
     case .accepted: return true
     case .queueFull: return false
@@ -128,10 +242,9 @@ final class Publisher {
     let headers = letter.allHeaders(connector: connector).map { Header($0.key, $0.value) }
     let result = withBytes(letter.key) { key in
       withBytes(letter.value) { value in
-        producer.send(
-          to: handles[Int(OutputTopic.deadLetters.rawValue)], key: key, value: value,
-          headers: headers, timestamp: letter.timestamp >= 0 ? letter.timestamp : nil,
-          opaque: UInt64(slot))
+        outlet.send(
+          .deadLetters, key: key, value: value, headers: headers,
+          timestamp: letter.timestamp >= 0 ? letter.timestamp : nil, opaque: UInt64(slot))
       }
     }
     if result == .accepted {
@@ -149,15 +262,54 @@ final class Publisher {
     return bytes.withUnsafeBytes { body($0) }
   }
 
+  /// The pieces before `at` are done with.
+  private func dropSent() {
+    for piece in line[..<at] {
+      lineBytes -= size(piece)
+      if case .portion(let portion) = piece, spare.count < 8 {
+        portion.outputs.removeAll()
+        spare.append(portion)
+      }
+    }
+    line.removeFirst(at)
+    if let place = cut { cut = max(0, place - at) }
+    for i in barriers.indices { barriers[i].place -= at }
+    at = 0
+    sentBytes = 0
+  }
+
+  // MARK: barriers
+
+  /// What is taken from here on is not sent before everything up to here is acknowledged, or, where asked, the cut
+  /// of this place committed. A transaction needs none: it is all there or nothing is.
+  func takeBarrier(needsCommit: Bool = false) {
+    if !outlet.isTransactional { barriers.append((line.count, needsCommit)) }
+  }
+
+  private func passBarriers() {
+    while let barrier = barriers.first, barrier.place == at, !barrier.needsCommit,
+      slots.count == free.count
+    {
+      barriers.removeFirst()
+    }
+  }
+
+  // MARK: reports
+
   /// Takes delivery reports, waiting for the first at most `timeoutMilliseconds`.
   func poll(timeoutMilliseconds: Int) throws(Failure) {
-    let now = Process.monotonic
-    producer.poll(timeoutMilliseconds: timeoutMilliseconds) { reports in
-      let now = timeoutMilliseconds > 0 ? Process.monotonic : now
+    let now = clock.monotonic
+    outlet.poll(waitMilliseconds: timeoutMilliseconds) { reports in
+      let now = timeoutMilliseconds > 0 ? clock.monotonic : now
       for report in reports { settle(report, now: now) }
     }
+    try throwIfFailed()
+    if mustAbort && transaction == .open { try again() }
+  }
+
+  private func throwIfFailed() throws(Failure) {
     if let failure { throw failure }
-    if let error = producer.fatalError { throw .fatal(error) }
+    if let error = outlet.fatalError { throw .fatal(error) }
   }
 
   private func settle(_ report: DeliveryReport, now: Int64) {
@@ -165,7 +317,9 @@ final class Publisher {
     giveBack(UInt32(report.opaque))
     if let cut = cutSequence, entry.sequence <= cut { cutOutstanding -= 1 }
     if let problem = report.failure {
-      if failure == nil {
+      if outlet.isTransactional {
+        mustAbort = true
+      } else if failure == nil {
         failure = .undelivered(topic: names.name(OutputTopic(rawValue: entry.topic)!), problem)
       }
       return
@@ -175,19 +329,6 @@ final class Publisher {
       latency.record(UInt64(min(600_000_000, max(0, (now - entry.receivedAt) / 1000))))
     }
   }
-
-  // MARK: cuts
-
-  /// Notes what is in flight now.
-  func beginCut() {
-    cutSequence = sequence
-    cutOutstanding = slots.count - free.count
-  }
-
-  /// Whether everything that was in flight at the cut is acknowledged.
-  var isCutDone: Bool { cutSequence != nil && cutOutstanding <= 0 }
-
-  func endCut() { cutSequence = nil }
 
   private func take(_ topic: OutputTopic, receivedAt: Int64) -> UInt32 {
     sequence += 1
@@ -201,4 +342,98 @@ final class Publisher {
   }
 
   private func giveBack(_ slot: UInt32) { free.append(slot) }
+
+  // MARK: cuts
+
+  /// Everything in the line now belongs to the offsets of this moment.
+  func beginCut() {
+    cut = line.count
+    cutSequence = nil
+    if at == line.count { noteCut() }
+  }
+
+  private func noteCut() {
+    cutSequence = sequence
+    cutOutstanding = slots.count - free.count
+  }
+
+  var isCutting: Bool { cut != nil }
+
+  /// Whether everything before the cut is acknowledged.
+  var isCutDone: Bool { cutSequence != nil && cutOutstanding <= 0 && !mustAbort }
+
+  func endCut() {
+    cut = nil
+    cutSequence = nil
+    barriers.removeAll { $0.needsCommit }
+  }
+
+  // MARK: transactions
+
+  private func beginIfNeeded() throws(Failure) {
+    guard outlet.isTransactional, transaction == .none else { return }
+    do throws(KafkaError) {
+      // Late echoes of the last transaction's end must not meet this one (KAFKA §3.5).
+      if outlet.isSuspect { try outlet.open() }
+      try outlet.begin()
+    } catch { throw .fatal(error) }
+    transaction = .open
+  }
+
+  var isCommitting: Bool { transaction == .committing }
+
+  /// The cut is done: its offsets are committed with everything before it.
+  func beginCommit(_ offsets: [PartitionOffset]) throws(Failure) {
+    precondition(isCutDone && outlet.isTransactional)
+    try beginIfNeeded()
+    transaction = .committing
+    outlet.beginCommit(offsets)
+  }
+
+  /// Whether the commit has taken effect; told once. Where it was aborted, the cut is made again and
+  /// `isCutDone` once more.
+  func takeCommit() throws(Failure) -> Bool {
+    guard transaction == .committing, let outcome = outlet.takeCommitOutcome() else { return false }
+    switch outcome {
+    case .success:
+      transaction = .none
+      mustAbort = false
+      repeats = 0
+      endCut()
+      dropSent()
+      return true
+    case .failure(let error):
+      guard error.wantsAbort else { throw .fatal(error) }
+      try again()
+      return false
+    }
+  }
+
+  /// Aborts; the same is sent again in a new transaction.
+  private func again() throws(Failure) {
+    aborted += 1
+    repeats += 1
+    guard repeats <= Publisher.maximumRepeats else {
+      throw .fatal(.settings("a transaction was aborted \(repeats) times"))
+    }
+    do throws(KafkaError) {
+      try outlet.abort { reports in
+        for report in reports { giveBack(UInt32(report.opaque)) }
+      }
+    } catch { throw .fatal(error) }
+    transaction = .none
+    mustAbort = false
+    at = 0
+    sentBytes = 0
+    message = 0
+    cutSequence = nil
+    if cut == 0 { noteCut() }
+  }
+}
+
+extension KafkaError {
+  /// The transaction can be made again.
+  var wantsAbort: Bool {
+    if case .failure(let failure) = self { failure.remedy == .abort } else { false }
+  }
 }

@@ -9,7 +9,7 @@ import Kafka
 import Sparse
 
 /// One delivery of a source.
-enum Delivery {
+package enum Delivery {
   /// Give it back with `recycle` when it is done.
   case records(RecordBatch)
   /// All partitions that are ours, ordered, with what the group has committed. Nothing comes until
@@ -22,21 +22,21 @@ enum Delivery {
   case committed(Result<Void, KafkaError>)
 }
 
-/// Where reading of a partition begins, and the offset it must not reach until `liftLimits`.
-struct PartitionPlan {
-  var start: StartOffset
-  var limit: Int64?
+/// Where reading of a partition begins, and the offset it must not reach until told (`limit`).
+package struct PartitionPlan {
+  package var start: StartOffset
+  package var limit: Int64?
 }
 
 /// What a source tells besides records.
-enum Notice {
+package enum Notice {
   case client(ConsumerEvent)
   /// The partition's next record is not below its limit: it waits.
   case limitReached(TopicPartition)
 }
 
 /// Called by the loop's thread only.
-protocol RecordSource: AnyObject {
+package protocol RecordSource: AnyObject {
   /// The next delivery; waits for one at most that long.
   /// - Throws: where nothing will ever come again.
   func next(waitMilliseconds: Int) throws(DaemonFailure) -> Delivery?
@@ -46,8 +46,9 @@ protocol RecordSource: AnyObject {
   func begin(_ plans: [PartitionPlan])
   /// The answer to `revoked`.
   func release()
-  /// Reading goes on where partitions wait at their limits.
-  func liftLimits()
+  /// New limits, by partition of the events topic; without one a partition reads on. Where partitions
+  /// wait at an old one, reading goes on up to the new one.
+  func limit(_ limits: [Int32: Int64])
   /// Reads this partition from its earliest record, after `offsetOutOfRange`.
   func restartAtBeginning(_ place: TopicPartition)
   /// Offsets of the next records to read; the answer is a delivery.
@@ -62,14 +63,21 @@ protocol RecordSource: AnyObject {
 
 /// Records with what they were decoded to. Filled on one thread, read on another, then used again. The
 /// bytes of events live in the decoder's arena; of other records, which are few, copies are kept.
-final class RecordBatch: @unchecked Sendable {
+package final class RecordBatch: @unchecked Sendable {
   /// Where a record stands. 24 bytes.
-  struct Place: BitwiseCopyable {
+  package struct Place: BitwiseCopyable {
     var offset: Int64
     /// -1: none.
     var timestamp: Int64
     var partition: Int32
     var topic: Int32
+
+    package init(offset: Int64, timestamp: Int64, partition: Int32, topic: Int32) {
+      self.offset = offset
+      self.timestamp = timestamp
+      self.partition = partition
+      self.topic = topic
+    }
   }
   /// A record that is no event to apply.
   struct Other {
@@ -91,22 +99,22 @@ final class RecordBatch: @unchecked Sendable {
   private(set) var places = Vec<Place>()
   /// In the order of their indexes.
   private(set) var others: [Other] = []
-  var notices: [Notice] = []
+  package var notices: [Notice] = []
   /// Monotonic ns at which the first record was taken from the client.
-  var receivedAt: Int64 = 0
+  package var receivedAt: Int64 = 0
   /// Of keys and values.
   private(set) var bytes = 0
   private let futureTolerance: Int64
 
-  init(limits: EventLimits, futureTolerance: Int64) {
+  package init(limits: EventLimits, futureTolerance: Int64) {
     events = EventBatch(limits: limits)
     self.futureTolerance = futureTolerance
   }
 
-  var count: Int { places.count }
-  var isEmpty: Bool { places.count == 0 && notices.isEmpty }
+  package var count: Int { places.count }
+  package var isEmpty: Bool { places.count == 0 && notices.isEmpty }
 
-  func removeAll() {
+  package func removeAll() {
     events.reset()
     places.removeAll()
     if !others.isEmpty { others.removeAll() }
@@ -117,7 +125,7 @@ final class RecordBatch: @unchecked Sendable {
   /// Decodes and appends a record of the events topic (0) or of the catalogue (1). `contentType` and
   /// `headers` are asked for only where they are needed.
   @inline(__always)
-  func append(
+  package func append(
     _ place: Place, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
     contentType: UnsafeRawBufferPointer?, headers: () -> [Header]
   ) {

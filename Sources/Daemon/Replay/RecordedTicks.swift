@@ -6,14 +6,52 @@ import Events
 import Foundation
 import Sparse
 
-/// One line of models.jsonl.
-struct RecordedModel: Sendable {
+/// One record of the models topic.
+package struct RecordedModel: Sendable, Equatable {
   var number: Int
   /// τ, ms.
   var tick: Int64
   /// Next offset per partition of the events topic.
   var offsets: [Int32: Int64]
   var activation: [Int32: Int64]
+  /// The model at whose tick its rules were mined; nil where it has none or the record does not say.
+  var rulesFrom: Int?
+  /// See `EngineConfiguration.fingerprint`; empty in records of before.
+  var configuration = ""
+
+  /// - Returns: nil where that is no record of a model with offsets and activation of `topic`.
+  init?(_ json: JSON, topic: String) {
+    guard let id = json["model"]?.string, let sequence = RecordedModel.number(id),
+      let tick = json["tick"]?.string.flatMap({ EventTime.parse($0) }),
+      let offsets = RecordedModel.vector(json["offsets"], topic),
+      let activation = RecordedModel.vector(json["activation"], topic)
+    else { return nil }
+    number = sequence
+    self.tick = tick
+    self.offsets = offsets
+    self.activation = activation
+    rulesFrom = json["rules_from"]?.string.flatMap { RecordedModel.number($0) }
+    configuration = json["configuration"]?.string ?? ""
+  }
+
+  /// 123 of `m-000123`.
+  static func number(_ id: String) -> Int? {
+    guard id.hasPrefix("m-") else { return nil }
+    return Int(id.dropFirst(2))
+  }
+
+  private static func vector(_ json: JSON?, _ topic: String) -> [Int32: Int64]? {
+    guard case .object(let topics) = json else { return nil }
+    guard let of = topics.first(where: { $0.key == topic })?.value else { return [:] }
+    guard case .object(let partitions) = of else { return nil }
+    var result: [Int32: Int64] = [:]
+    for one in partitions {
+      guard let partition = Int32(one.key), let offset = one.value.number.flatMap({ Int64(exactly: $0) })
+      else { return nil }
+      result[partition] = offset
+    }
+    return result
+  }
 }
 
 public struct RecordedTicksError: Error, CustomStringConvertible {
@@ -38,16 +76,15 @@ enum RecordedTicks {
         guard let inner = try? JSON(payload) else { throw fault("the payload is not JSON") }
         json = inner
       }
-      guard let id = json["model"]?.string, let sequence = LastModel.number(id),
-        let tick = json["tick"]?.string.flatMap({ EventTime.parse($0) }),
-        let offsets = vector(json["offsets"], topic), let activation = vector(json["activation"], topic)
-      else {
+      guard let model = RecordedModel(json, topic: topic) else {
         throw fault("not a record of the models topic with offsets and activation of \(topic)")
       }
-      models.append(
-        RecordedModel(number: sequence, tick: tick, offsets: offsets, activation: activation))
+      models.append(model)
     }
     models.sort { $0.number < $1.number }
+    // At least once: a repeat says the same again.
+    models = models.enumerated().filter { $0.offset == 0 || models[$0.offset - 1] != $0.element }
+      .map(\.element)
     for (a, b) in zip(models, models.dropFirst()) {
       let goesBack = a.activation.contains { (b.offsets[$0.key] ?? 0) < $0.value }
       if a.number == b.number || goesBack {
@@ -58,19 +95,6 @@ enum RecordedTicks {
       }
     }
     return models
-  }
-
-  private static func vector(_ json: JSON?, _ topic: String) -> [Int32: Int64]? {
-    guard case .object(let topics) = json else { return nil }
-    guard let of = topics.first(where: { $0.key == topic })?.value else { return [:] }
-    guard case .object(let partitions) = of else { return nil }
-    var result: [Int32: Int64] = [:]
-    for one in partitions {
-      guard let partition = Int32(one.key), let offset = one.value.number.flatMap({ Int64(exactly: $0) })
-      else { return nil }
-      result[partition] = offset
-    }
-    return result
   }
 }
 

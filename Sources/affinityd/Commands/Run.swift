@@ -10,14 +10,14 @@ struct RunCommand: ParsableCommand {
     commandName: "run",
     abstract: "The daemon: reads the events topic, keeps the counts, publishes recommendations.",
     discussion: """
-      Every start reads the log from its beginning, silently up to the group's committed offsets, and publishes \
-      from there. SIGTERM or SIGINT: makes the lists that wait, commits, leaves the group, within \
+      A start takes the newest good snapshot from state.directory, or reads the log from its beginning, silently \
+      up to the group's committed offsets, and publishes from there. SIGTERM or SIGINT: makes the lists that wait, commits, leaves the group, within \
       shutdown.timeout; a second one ends at once. SIGHUP opens the log files anew and takes from the \
       configuration what can change while running; a bad configuration is logged and changes nothing.
       Health, metrics and a console are on admin.listen. Under systemd (Type=notify) it says when it is \
       ready, and feeds the watchdog.
       Exit status (sysexits): 0 stopped as asked; 64 wrong use; 69 the broker refuses us (credentials, access \
-      rights); 73 a file cannot be opened; 75 try again (the broker is away, or what hung was ended at \
+      rights); 73 a file cannot be opened, or another daemon has state.directory; 75 try again (the broker is away, or what hung was ended at \
       shutdown.timeout); 78 the configuration is wrong; 130 ended at once by a second signal.
       The keys of the configuration: affinityd validate --keys
       """)
@@ -40,11 +40,6 @@ struct RunCommand: ParsableCommand {
     let logger = Logger(label: "affinityd") { LogFile(label: $0, file: logFile, threshold: threshold) }
     let deadline = ShutdownDeadline(milliseconds: configuration.shutdownTimeout, log: logger)
     logger.info("affinityd with librdkafka \(Kafka.Settings.library)")
-    if configuration.delivery == .exactlyOnce {
-      // Said, not hidden: transactions come with snapshots. Repeats after a crash have the same id.
-      logger.warning(
-        "delivery: exactly_once is not built yet; running at_least_once: after a crash messages may repeat, with the same ids")
-    }
     let health = Health(
       configuration.health, manager: ServiceManager(ProcessInfo.processInfo.environment))
     let watch = HealthWatch(health, log: logger)

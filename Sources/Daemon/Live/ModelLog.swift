@@ -1,10 +1,14 @@
-// The number of the last model ever announced, so that ids go on after a restart: read from the end of the
-// models topic, one record per partition.
+// The tail of the models topic: what a restart has to have again, and where the numbers go on.
+import Events
 import Kafka
-import Foundation
 
-enum LastModel {
-  static func sequence(_ options: DaemonOptions, observer: ClientObserver) throws(KafkaError) -> Int {
+enum ModelLog {
+  /// Records read per partition: more than a day of models at one a minute.
+  private static let tail: Int64 = 2_000
+
+  static func read(_ options: DaemonOptions, observer: ClientObserver) throws(KafkaError)
+    -> [RecordedModel]
+  {
     var config = options.kafka
     config["group.id"] = nil
     config["enable.partition.eof"] = "true"
@@ -15,34 +19,31 @@ enum LastModel {
     for partition in 0..<topic.partitionCount {
       let place = TopicPartition(topic: 0, partition: partition)
       let marks = try reader.watermarks(place)
-      // A few records back: the last offsets may be control records of a transaction.
       if marks.high > marks.low {
-        starts.append(PartitionStart(place, .at(max(marks.low, marks.high - 10))))
+        starts.append(PartitionStart(place, .at(max(marks.low, marks.high - tail))))
       }
     }
-    if starts.isEmpty { return 0 }
+    if starts.isEmpty { return [] }
     try reader.assign(starts)
-    var last = 0
+    var models: [RecordedModel] = []
     var ended = Set<TopicPartition>()
     let deadline = Process.monotonic + options.topicTimeout * 1_000_000
-    while ended.count < starts.count && Process.monotonic < deadline {
+    while ended.count < starts.count {
       let polled = try reader.poll(maxMessages: 1000, timeoutMilliseconds: 200)
       for event in polled.events {
         if case .endOfPartition(let place, _) = event { ended.insert(place) }
         if case .offsetOutOfRange(let place, _, _) = event { ended.insert(place) }
       }
       for message in polled.messages {
-        if let key = message.key, let number = number(String(decoding: key, as: UTF8.self)) {
-          last = max(last, number)
-        }
+        guard let value = message.value, let json = try? JSON(value),
+          let model = RecordedModel(json, topic: options.topics.events)
+        else { continue }
+        models.append(model)
+      }
+      if ended.count < starts.count && Process.monotonic > deadline {
+        throw .timedOut(operation: "reading the models topic", milliseconds: Int(options.topicTimeout))
       }
     }
-    return last
-  }
-
-  /// 123 of `m-000123`.
-  static func number(_ id: String) -> Int? {
-    guard id.hasPrefix("m-") else { return nil }
-    return Int(id.dropFirst(2))
+    return models
   }
 }
