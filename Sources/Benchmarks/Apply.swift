@@ -8,6 +8,10 @@ import Simulator
 import Sparse
 
 func benchApply(arguments: [String]) {
+  if arguments.first == "--pairs" {
+    benchPairUpdates(arguments: Array(arguments.dropFirst()))
+    return
+  }
   let events = arguments.first.flatMap { Int($0) } ?? 2_000_000
   var shopConfiguration = ShopConfiguration()
   shopConfiguration.events = events

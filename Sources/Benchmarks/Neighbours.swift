@@ -43,7 +43,7 @@ func benchNeighbours(arguments: [String]) {
     }
     at += 1
   }
-  print("shape threads load_s tick_s ns_per_pair pairs sum peak_MiB part_s")
+  print("shape threads load_s tick_s ns_per_pair pairs sum peak_MiB part_s stored_MiB")
   for name in shapes {
     guard let matrix = benchMatrix(name) else {
       print("\(name): no data, skipped")
@@ -86,6 +86,7 @@ private func measure(
   resetPeak()
   let before = memory("VmRSS")
   var peak = 0
+  var stored = 0
   for _ in 0..<repeats {
     var counts = CoOccurrence(
       matrices: [relation.sourceMatrix], relations: [relation], neighbours: options.k)
@@ -97,6 +98,7 @@ private func measure(
     pairs = table!.pairs
     sum = total(table!)
     peak = max(peak, memory("VmHWM"))
+    stored = counts.pairBytes
     table = nil
 
     var later = CoOccurrence(
@@ -120,10 +122,11 @@ private func measure(
   let tick = middle(cold)
   print(
     matrix.name, threads, show(middle(loads)), show(tick), show(tick * 1e9 / Double(pairs), 1),
-    pairs, show(sum, 2), (peak - before) / 1024, show(middle(warm)))
+    pairs, show(sum, 2), (peak - before) / 1024, show(middle(warm)),
+    stored >> 20)
 }
 
-private func inParts(_ threads: Int) -> Parallel {
+func inParts(_ threads: Int) -> Parallel {
   if threads == 1 { return { parts, body in for part in 0..<parts { body(part) } } }
   return { parts, body in
     withoutActuallyEscaping(body) { body in

@@ -16,7 +16,8 @@ default:
       neighbours   rows → counts → top-50 neighbours, from scratch and after 1 % more events
       rules        frequent itemsets and rules on simulated and real baskets
       ranking      ranked lists per second with evidence, as JSON bytes [catalogue size]
-      apply        decode and Engine.apply, with a tick per million events [events]
+      apply        decode and Engine.apply, with a tick per million events [events];
+                   --pairs: effective pair updates per second, and exact ticks per distinct pair
       snapshots    write, and read and check, plain and encrypted [folder] [megabytes]
       scaling      a whole shop of a size: USERS ITEMS EVENTS [TICKS]
     """)

@@ -20,15 +20,6 @@ INLINE void ahead(const uint32_t *arena, const uint32_t *places, size_t k, size_
   if (k + AHEAD < beyond) __builtin_prefetch(arena + places[k + AHEAD]);
 }
 
-INLINE void row_ahead(const uint32_t *arena, const uint32_t *offsets, const uint32_t *counts,
-                      const uint32_t *rows, size_t k, size_t beyond) {
-  if (k + 2 * AHEAD < beyond) {
-    __builtin_prefetch(offsets + rows[k + 2 * AHEAD]);
-    __builtin_prefetch(counts + rows[k + 2 * AHEAD]);
-  }
-  if (k + AHEAD < beyond) __builtin_prefetch(arena + offsets[rows[k + AHEAD]]);
-}
-
 // Walks and takes once per width of a counter. Bytes, where no count can pass 255, keep the counters of
 // a wide catalogue in the first two cache levels.
 #define COUNTERS(CELL, NAME)                                                                        \
@@ -38,18 +29,26 @@ INLINE void row_ahead(const uint32_t *arena, const uint32_t *offsets, const uint
     touched[met] = item;                                                                            \
     return met + (old == 0);                                                                        \
   }                                                                                                 \
+  /* Larger items from the front of `touched`, smaller ones from its end, and then moved up. */       \
   static size_t pairs_##NAME(const uint32_t *arena, const uint32_t *places, size_t count,           \
-                             size_t beyond, CELL *scratch, uint32_t *touched) {                     \
-    size_t met = 0;                                                                                 \
+                             size_t beyond, CELL *scratch, uint32_t *touched, size_t room,          \
+                             size_t *larger) {                                                      \
+    size_t met = 0, back = room - 1;                                                                \
     for (size_t k = 0; k < count; k++) {                                                            \
       ahead(arena, places, k, beyond);                                                              \
       const uint32_t *at = arena + places[k];                                                       \
-      for (const uint32_t *q = at - 1; !(*q & TOP); q--)                                            \
-        met = touch_##NAME(*q, scratch, touched, met);                                              \
+      for (const uint32_t *q = at - 1; !(*q & TOP); q--) {                                          \
+        CELL old = scratch[*q];                                                                     \
+        scratch[*q] = (CELL)(old + 1);                                                              \
+        touched[back] = *q;                                                                         \
+        back -= old == 0;                                                                           \
+      }                                                                                             \
       for (const uint32_t *q = at + 1; !(*q & TOP); q++)                                            \
         met = touch_##NAME(*q, scratch, touched, met);                                              \
     }                                                                                               \
-    return met;                                                                                     \
+    *larger = met;                                                                                  \
+    memmove(touched + met, touched + back + 1, (room - 1 - back) * sizeof *touched);                \
+    return met + room - 1 - back;                                                                   \
   }                                                                                                 \
   static size_t rows_##NAME(const uint32_t *arena, const uint32_t *places, size_t count,            \
                             size_t beyond, CELL *scratch, uint32_t *touched) {                      \
@@ -61,17 +60,6 @@ INLINE void row_ahead(const uint32_t *arena, const uint32_t *offsets, const uint
     }                                                                                               \
     return met;                                                                                     \
   }                                                                                                 \
-  static size_t columns_##NAME(const uint32_t *arena, const uint32_t *offsets,                      \
-                               const uint32_t *counts, const uint32_t *rows, size_t count,          \
-                               size_t beyond, CELL *scratch, uint32_t *touched) {                   \
-    size_t met = 0;                                                                                 \
-    for (size_t k = 0; k < count; k++) {                                                            \
-      row_ahead(arena, offsets, counts, rows, k, beyond);                                           \
-      const uint32_t *q = arena + offsets[rows[k]], *end = q + counts[rows[k]];                     \
-      for (; q < end; q++) met = touch_##NAME(*q, scratch, touched, met);                           \
-    }                                                                                               \
-    return met;                                                                                     \
-  }                                                                                                 \
   static void take_##NAME(const uint32_t *touched, size_t met, CELL *scratch, uint32_t *counts) {   \
     for (size_t k = 0; k < met; k++) {                                                              \
       uint32_t item = touched[k];                                                                   \
@@ -79,29 +67,26 @@ INLINE void row_ahead(const uint32_t *arena, const uint32_t *offsets, const uint
       scratch[item] = 0;                                                                            \
     }                                                                                               \
   }                                                                                                 \
-  static size_t take_linear_##NAME(uint32_t *touched, size_t from, size_t to, size_t kept,          \
-                                   CELL *scratch, const float *weights, uint32_t minimum,           \
-                                   float floor, uint32_t *counts, float *scores) {                  \
-    for (size_t k = from; k < to; k++) {                                                            \
+  static void take_linear_##NAME(const uint32_t *touched, size_t met, CELL *scratch,                \
+                                 const float *weights, uint32_t minimum, uint32_t *counts,          \
+                                 float *scores) {                                                   \
+    for (size_t k = 0; k < met; k++) {                                                              \
       uint32_t item = touched[k], count = scratch[item];                                            \
       float score = (float)(int32_t)count * weights[item];                                          \
-      score = count >= minimum ? score : -1.0f;                                                     \
       scratch[item] = 0;                                                                            \
-      touched[kept] = item;                                                                         \
-      counts[kept] = count;                                                                         \
-      scores[kept] = score;                                                                         \
-      kept += score >= floor;                                                                       \
+      counts[k] = count;                                                                            \
+      scores[k] = count >= minimum ? score : -1.0f;                                                 \
     }                                                                                               \
-    return kept;                                                                                    \
   }
 
 COUNTERS(uint8_t, 8)
 COUNTERS(uint32_t, 32)
 
 size_t affinity_pairs_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                            size_t beyond, void *scratch, int wide, uint32_t *touched) {
-  return wide ? pairs_32(arena, places, count, beyond, scratch, touched)
-              : pairs_8(arena, places, count, beyond, scratch, touched);
+                            size_t beyond, void *scratch, int wide, uint32_t *touched,
+                            size_t room, size_t *larger) {
+  return wide ? pairs_32(arena, places, count, beyond, scratch, touched, room, larger)
+              : pairs_8(arena, places, count, beyond, scratch, touched, room, larger);
 }
 
 size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t count,
@@ -110,39 +95,46 @@ size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t
               : rows_8(arena, places, count, beyond, scratch, touched);
 }
 
-size_t affinity_columns_touch(const uint32_t *arena, const uint32_t *offsets,
-                              const uint32_t *counts, const uint32_t *rows, size_t count,
-                              size_t beyond, void *scratch, int wide, uint32_t *touched) {
-  return wide ? columns_32(arena, offsets, counts, rows, count, beyond, scratch, touched)
-              : columns_8(arena, offsets, counts, rows, count, beyond, scratch, touched);
+// Rows with a place have two items at least, so headers are three words apart or more.
+INLINE uint64_t mark(uint32_t header) { return 1ull << (header >> 1 & 63); }
+
+void affinity_marks_set(uint64_t *marks, const uint32_t *headers, size_t count) {
+  for (size_t k = 0; k < count; k++) marks[headers[k] >> 7] |= mark(headers[k]);
 }
 
-void affinity_columns_count(const uint32_t *arena, const uint32_t *offsets, const uint32_t *counts,
-                            const uint32_t *rows, size_t count, size_t beyond, uint32_t *scratch) {
-  for (size_t k = 0; k < count; k++) {
-    row_ahead(arena, offsets, counts, rows, k, beyond);
-    const uint32_t *q = arena + offsets[rows[k]], *end = q + counts[rows[k]];
-    for (; q < end; q++) scratch[*q]++;
-  }
+void affinity_marks_clear(uint64_t *marks, const uint32_t *headers, size_t count) {
+  for (size_t k = 0; k < count; k++) marks[headers[k] >> 7] = 0;
 }
 
-void affinity_marks_set(uint64_t *marks, const uint32_t *rows, size_t count) {
-  for (size_t k = 0; k < count; k++) marks[rows[k] >> 6] |= 1ull << (rows[k] & 63);
-}
-
-void affinity_marks_clear(uint64_t *marks, const uint32_t *rows, size_t count) {
-  for (size_t k = 0; k < count; k++) marks[rows[k] >> 6] = 0;
-}
-
-uint32_t affinity_marks_count(const uint64_t *marks, const uint32_t *rows, size_t count) {
-  uint64_t a = 0, b = 0;
+uint32_t affinity_marks_count(const uint64_t *marks, const uint32_t *headers, size_t count) {
+  uint32_t a = 0, b = 0;
   size_t k = 0;
   for (; k + 2 <= count; k += 2) {
-    a += marks[rows[k] >> 6] >> (rows[k] & 63) & 1;
-    b += marks[rows[k + 1] >> 6] >> (rows[k + 1] & 63) & 1;
+    a += (marks[headers[k] >> 7] & mark(headers[k])) != 0;
+    b += (marks[headers[k + 1] >> 7] & mark(headers[k + 1])) != 0;
   }
-  if (k < count) a += marks[rows[k] >> 6] >> (rows[k] & 63) & 1;
-  return (uint32_t)(a + b);
+  if (k < count) a += (marks[headers[k] >> 7] & mark(headers[k])) != 0;
+  return a + b;
+}
+
+LEVELS size_t affinity_ids_find(const uint32_t *ids, size_t count, uint32_t id) {
+  size_t from = 0;
+  for (; from + 32 <= count; from += 32) {
+    uint32_t any = 0;
+    for (size_t k = 0; k < 32; k++) any |= ids[from + k] == id;
+    if (any) break;
+  }
+  while (from < count && ids[from] != id) from++;
+  return from;
+}
+
+LEVELS void affinity_ids_sort(const uint32_t *restrict ids, size_t count, uint32_t *restrict sorted) {
+  const int32_t *restrict keys = (const int32_t *)ids;
+  for (size_t i = 0; i < count; i++) {
+    int32_t id = keys[i], before = 0;
+    for (size_t j = 0; j < count; j++) before += keys[j] < id;
+    sorted[before] = (uint32_t)id;
+  }
 }
 
 void affinity_counts_take(const uint32_t *touched, size_t met, void *scratch, int wide,
@@ -153,13 +145,13 @@ void affinity_counts_take(const uint32_t *touched, size_t met, void *scratch, in
     take_8(touched, met, scratch, counts);
 }
 
-size_t affinity_scores_take_linear(uint32_t *touched, size_t from, size_t to, size_t kept,
-                                   void *scratch, int wide, const float *weights, uint32_t minimum,
-                                   float floor, uint32_t *counts, float *scores) {
-  return wide ? take_linear_32(touched, from, to, kept, scratch, weights, minimum, floor, counts,
-                               scores)
-              : take_linear_8(touched, from, to, kept, scratch, weights, minimum, floor, counts,
-                              scores);
+void affinity_scores_take_linear(const uint32_t *touched, size_t met, void *scratch, int wide,
+                                 const float *weights, uint32_t minimum, uint32_t *counts,
+                                 float *scores) {
+  if (wide)
+    take_linear_32(touched, met, scratch, weights, minimum, counts, scores);
+  else
+    take_linear_8(touched, met, scratch, weights, minimum, counts, scores);
 }
 
 void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t count,
@@ -236,6 +228,12 @@ LEVELS void affinity_candidates_place(const double *restrict values, const int32
       before += (rounded[j] > value) | ((rounded[j] == value) & (ranks[j] < rank));
     places[i] = (uint32_t)before;
   }
+}
+
+LEVELS int affinity_values_descend(const double *values, size_t count) {
+  int rises = 0;
+  for (size_t i = 1; i < count; i++) rises |= values[i] > values[i - 1];
+  return !rises;
 }
 
 LEVELS size_t affinity_counts_met(const uint32_t *counts, size_t count) {

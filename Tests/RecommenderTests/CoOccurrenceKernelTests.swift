@@ -34,21 +34,24 @@ import Testing
       let twin = PairKernels.touch(
         arena: arena, places: places, arePlacesHeaders: areHeaders, items: items)
       var scratch = [UInt32](repeating: 0, count: items)
-      var touched = [UInt32](repeating: 0, count: items + 1)
+      var touched = [UInt32](repeating: 0, count: items + 2)
+      var larger = 0
       let met =
         areHeaders
         ? affinity_rows_touch(arena, places, places.count, places.count, &scratch, 1, &touched)
-        : affinity_pairs_touch(arena, places, places.count, places.count, &scratch, 1, &touched)
+        : affinity_pairs_touch(
+          arena, places, places.count, places.count, &scratch, 1, &touched, touched.count, &larger)
       let before = scratch
       #expect(scratch == twin.counts, "seed \(seed)")
       #expect(touched.prefix(met).sorted() == twin.touched.sorted(), "seed \(seed)")
       // Byte counters take the same course.
       var bytes = [UInt8](repeating: 0, count: items)
-      var again = [UInt32](repeating: 0, count: items + 1)
+      var again = [UInt32](repeating: 0, count: items + 2)
       let metAgain =
         areHeaders
         ? affinity_rows_touch(arena, places, places.count, places.count, &bytes, 0, &again)
-        : affinity_pairs_touch(arena, places, places.count, places.count, &bytes, 0, &again)
+        : affinity_pairs_touch(
+          arena, places, places.count, places.count, &bytes, 0, &again, again.count, &larger)
       #expect(again.prefix(metAgain) == touched.prefix(met))
       #expect(bytes.map { UInt32($0) } == twin.counts)
       var dense = [UInt32](repeating: 0, count: items)
@@ -63,78 +66,43 @@ import Testing
       #expect(taken == touched.prefix(met).map { twin.counts[Int($0)] })
       #expect(scratch.allSatisfy { $0 == 0 })
       let weights = (0..<items).map { 1 / Float(1 + $0) }
-      let plain = PairKernels.linearScores(
-        counts: taken, weights: touched.prefix(met).map { weights[Int($0)] }, minimum: 2)
+      var scores = [Float](repeating: 0, count: met)
+      scratch = before
+      affinity_scores_take_linear(touched, met, &scratch, 1, weights, 2, &taken, &scores)
+      #expect(
+        scores
+          == PairKernels.linearScores(
+            counts: taken, weights: touched.prefix(met).map { weights[Int($0)] }, minimum: 2))
+      #expect(scratch.allSatisfy { $0 == 0 })
       let keptBytes = bytes
+      var scoresAgain = scores
       var takenAgain = taken
-      // The first third all, and of the others those that reach the floor.
-      let floor: Float = 0.1
-      let first = met / 3
-      let passed = (0..<met).filter { $0 < first || plain[$0] >= floor }
-      for wide in [Int32(1), 0] {
-        var list = touched
-        var scores = [Float](repeating: 0, count: met + 1)
-        takenAgain = [UInt32](repeating: 0, count: met + 1)
-        scratch = before
-        var kept = 0
-        for (from, to, least) in [(0, first, Float(-1)), (first, met, floor)] {
-          kept =
-            wide == 1
-            ? affinity_scores_take_linear(
-              &list, from, to, kept, &scratch, 1, weights, 2, least, &takenAgain, &scores)
-            : affinity_scores_take_linear(
-              &list, from, to, kept, &bytes, 0, weights, 2, least, &takenAgain, &scores)
-        }
-        #expect(list.prefix(kept) == ArraySlice(passed.map { touched[$0] }))
-        #expect(takenAgain.prefix(kept) == ArraySlice(passed.map { taken[$0] }))
-        #expect(scores.prefix(kept) == ArraySlice(passed.map { plain[$0] }))
-        if wide == 1 { #expect(scratch.allSatisfy { $0 == 0 }) }
-      }
-      #expect(bytes.allSatisfy { $0 == 0 })
-      takenAgain.removeLast()
+      affinity_scores_take_linear(
+        touched, met, &bytes, 0, weights, 2, &takenAgain, &scoresAgain)
+      #expect(scoresAgain == scores && takenAgain == taken && bytes.allSatisfy { $0 == 0 })
       bytes = keptBytes
       affinity_counts_take(touched, met, &bytes, 0, &takenAgain)
       #expect(takenAgain == taken && bytes.allSatisfy { $0 == 0 })
     }
   }
 
-  /// Walks by numbers of rows, and rows two items have in common by marks.
+  /// Rows that two items have in common, by marks.
   @Test(arguments: [UInt64(16), 17, 18])
-  func columns(_ seed: UInt64) {
+  func marks(_ seed: UInt64) {
     var random = SplitMix(seed: seed)
     let items = 2 + random.below(60)
     let arena = arena(&random, rows: 300, items: items, longest: 9)
-    let headers = arena.indices.dropLast().filter { arena[$0] >> 30 == 2 }.map { UInt32($0) }
-    let offsets = headers.map { $0 + 1 }
-    let counts = offsets.map { start in
-      UInt32(arena[Int(start)...].prefix { $0 >> 31 == 0 }.count)
-    }
-    func row(_ r: Int) -> ArraySlice<UInt32> {
-      arena[Int(offsets[r])..<Int(offsets[r] + counts[r])]
-    }
+    // Rows of two items and more.
+    let headers = arena.indices.dropLast(2).filter {
+      arena[$0] >> 30 == 2 && arena[$0 + 1] >> 31 == 0 && arena[$0 + 2] >> 31 == 0
+    }.map { UInt32($0) }
     let columns = (0..<UInt32(items)).map { item in
-      headers.indices.filter { row($0).contains(item) }.map { UInt32($0) }
+      headers.filter { arena[(Int($0) + 1)...].prefix { $0 >> 31 == 0 }.contains(item) }
     }
-    var marks = [UInt64](repeating: 0, count: 300 / 64 + 1)
-    for (item, column) in columns.enumerated() {
+    var marks = [UInt64](repeating: 0, count: arena.count / 128 + 1)
+    for column in columns {
       let twin = PairKernels.touch(
-        arena: arena, places: column.map { headers[Int($0)] }, arePlacesHeaders: true, items: items)
-      var touched = [UInt32](repeating: 0, count: items + 1)
-      var words = [UInt32](repeating: 0, count: items)
-      var dense = words
-      let met = affinity_columns_touch(
-        arena, offsets, counts, column, column.count, column.count, &words, 1, &touched)
-      #expect(words == twin.counts, "seed \(seed), item \(item)")
-      #expect(touched.prefix(met) == ArraySlice(twin.touched))
-      affinity_columns_count(
-        arena, offsets, counts, column, column.count, column.count, &dense)
-      #expect(dense == twin.counts)
-      if column.count < 256 {
-        var bytes = [UInt8](repeating: 0, count: items)
-        let again = affinity_columns_touch(
-          arena, offsets, counts, column, column.count, column.count, &bytes, 0, &touched)
-        #expect(again == met && bytes.map { UInt32($0) } == twin.counts)
-      }
+        arena: arena, places: column, arePlacesHeaders: true, items: items)
       affinity_marks_set(&marks, column, column.count)
       for (other, rows) in columns.enumerated() {
         #expect(affinity_marks_count(marks, rows, rows.count) == twin.counts[other])
@@ -142,6 +110,26 @@ import Testing
       affinity_marks_clear(&marks, column, column.count)
       #expect(marks.allSatisfy { $0 == 0 })
     }
+  }
+
+  @Test(arguments: [UInt64(19), 20])
+  func ids(_ seed: UInt64) {
+    var random = SplitMix(seed: seed)
+    for count in [0, 1, 2, 7, 8, 33, 64, 200, 256] {
+      let ids = Array(
+        Set((0..<count).map { _ in UInt32(random.below(1 << 30)) << 1 | 1 })).shuffled(
+          using: &random)
+      var sorted = [UInt32](repeating: 0, count: ids.count)
+      affinity_ids_sort(ids, ids.count, &sorted)
+      #expect(sorted == ids.sorted())
+      for (place, id) in ids.enumerated() {
+        #expect(affinity_ids_find(ids, ids.count, id) == place)
+      }
+      #expect(affinity_ids_find(ids, ids.count, 2) == ids.count)
+    }
+    #expect(affinity_values_descend([3, 3, 2.5], 3) != 0)
+    #expect(affinity_values_descend([3, 2, 2.5], 3) == 0)
+    #expect(affinity_values_descend([], 0) != 0)
   }
 
   @Test(arguments: [UInt64(5), 6, 7, 8, 9, 10])

@@ -14,9 +14,11 @@ extern "C" {
 /// Counts the items of rows in `scratch` (zero before; 32-bit counters where `wide`, or bytes where no
 /// count passes 255) and lists each item met once in `touched`.
 /// A place is the position in the arena of one of a row's items, which is itself not counted. Rows are
-/// prefetched up to `beyond` places, which is `count` or more.
+/// prefetched up to `beyond` places, which is `count` or more. Items larger than the place's own come
+/// first, `larger` of them; `touched` has `room` for two more than can be met.
 size_t affinity_pairs_touch(const uint32_t *arena, const uint32_t *places, size_t count,
-                            size_t beyond, void *scratch, int wide, uint32_t *touched);
+                            size_t beyond, void *scratch, int wide, uint32_t *touched,
+                            size_t room, size_t *larger);
 /// The same without the list.
 void affinity_pairs_count(const uint32_t *arena, const uint32_t *places, size_t count,
                           size_t beyond, uint32_t *scratch);
@@ -26,28 +28,26 @@ size_t affinity_rows_touch(const uint32_t *arena, const uint32_t *places, size_t
 void affinity_rows_count(const uint32_t *arena, const uint32_t *places, size_t count,
                          size_t beyond, uint32_t *scratch);
 
-/// Places here are numbers of rows, which begin at arena + offsets[row] and have counts[row] items.
-size_t affinity_columns_touch(const uint32_t *arena, const uint32_t *offsets,
-                              const uint32_t *counts, const uint32_t *rows, size_t count,
-                              size_t beyond, void *scratch, int wide, uint32_t *touched);
-void affinity_columns_count(const uint32_t *arena, const uint32_t *offsets, const uint32_t *counts,
-                            const uint32_t *rows, size_t count, size_t beyond, uint32_t *scratch);
+/// A bit per row, by the place of its header: sets and clears those of some rows (clearing takes whole
+/// words), and counts how many of some rows are set. A bit stands for two words of the arena; every row
+/// has three or more.
+void affinity_marks_set(uint64_t *marks, const uint32_t *headers, size_t count);
+void affinity_marks_clear(uint64_t *marks, const uint32_t *headers, size_t count);
+uint32_t affinity_marks_count(const uint64_t *marks, const uint32_t *headers, size_t count);
 
-/// A bit per row: sets and clears those of some rows (clearing takes whole words), and counts how many of
-/// some rows are set.
-void affinity_marks_set(uint64_t *marks, const uint32_t *rows, size_t count);
-void affinity_marks_clear(uint64_t *marks, const uint32_t *rows, size_t count);
-uint32_t affinity_marks_count(const uint64_t *marks, const uint32_t *rows, size_t count);
+/// The first place of an id, or `count`.
+size_t affinity_ids_find(const uint32_t *ids, size_t count, uint32_t id);
+/// Sorts different ids below 2^31. Complexity: O(count²), in vectors.
+void affinity_ids_sort(const uint32_t *ids, size_t count, uint32_t *sorted);
 
 /// counts[k] = scratch[touched[k]], which is zeroed.
 void affinity_counts_take(const uint32_t *touched, size_t met, void *scratch, int wide,
                           uint32_t *counts);
 
-/// The same for touched[from..<to], scored as below. Those with a score of `floor` or more go on behind
-/// `kept` in `touched`, `counts` and `scores` (kept <= from). Returns how many are kept then.
-size_t affinity_scores_take_linear(uint32_t *touched, size_t from, size_t to, size_t kept,
-                                   void *scratch, int wide, const float *weights, uint32_t minimum,
-                                   float floor, uint32_t *counts, float *scores);
+/// The same, scored as below.
+void affinity_scores_take_linear(const uint32_t *touched, size_t met, void *scratch, int wide,
+                                 const float *weights, uint32_t minimum, uint32_t *counts,
+                                 float *scores);
 
 /// values[i] = both[i] / sqrt(source_count * target_count[targets[i]]), in doubles.
 void affinity_values_cosine(const uint32_t *both, const uint32_t *targets, size_t count,
@@ -77,6 +77,8 @@ size_t affinity_scores_sieve(const float *scores, size_t met, float floor, uint3
 /// and smaller rank. Ranks differ. `rounded` is scratch. Complexity: O(count²), in vectors.
 void affinity_candidates_place(const double *values, const int32_t *ranks, size_t count,
                                float *rounded, uint32_t *places);
+/// Whether no value is larger than the one before it.
+int affinity_values_descend(const double *values, size_t count);
 
 /// Zeroed memory that is used from end to end: on huge pages where the system has them. Never null.
 void *affinity_allocate(size_t size);

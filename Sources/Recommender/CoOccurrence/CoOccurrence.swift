@@ -76,6 +76,11 @@ public struct CoOccurrence: ~Copyable {
       + lists.reduce(0) { $0 + $1.bytes } + diffs.items.bytes + diffs.rows.bytes
   }
 
+  /// Bytes held between ticks for pairs: stored counts, and lists with what renews them.
+  public var pairBytes: Int {
+    squares.reduce(0) { $0 + $1.bytes } + lists.reduce(0) { $0 + $1.bytes }
+  }
+
   /// The active items of one row, ascending; valid until the next `apply`.
   public func row(_ row: UInt32, matrix: Int) -> UnsafeBufferPointer<UInt32> {
     let mirror = mirrors[matrix]
@@ -158,7 +163,7 @@ public struct CoOccurrence: ~Copyable {
     let input = ProductInput(
       items: items.count,
       starts: UnsafePointer(columns.starts.base), places: UnsafePointer(columns.places.base),
-      placeCount: columns.places.count,
+      placeCount: columns.places.count, areHeaders: a !== b,
       costs: UnsafePointer(columns.costs.base), arena: b.view.arena,
       ranks: UnsafePointer(items.rankOf.base), isSymmetric: a === b, k: neighbours,
       sourceWords: keepsDigest ? UnsafePointer(words.source.base) : nil,
@@ -206,13 +211,13 @@ public struct CoOccurrence: ~Copyable {
       }
     }
     if way == nil && cost > mirror.work { return nil }
-    let columns = Columns(source: mirror, target: mirror, items: count, ofRows: true, parallel)
+    let columns = Columns(source: mirror, target: mirror, items: count, ofHeaders: true, parallel)
     let words = digestWords(configuration, items)
     // A pair that went may have gone with its items' keys.
     lists.words.extend(to: count, with: .zero)
     let contexts = mirror.activeRows
     let input = RenewalInput(
-      items: count, k: neighbours, view: mirror.view, counts: counts.base, hasMoved: hasMoved.base,
+      items: count, k: neighbours, arena: mirror.view.arena, arenaCount: mirror.arenaCount, counts: counts.base, hasMoved: hasMoved.base,
       ranks: items.rankOf.base, columnStarts: columns.starts.base, columns: columns.places.base,
       columnCount: columns.places.count, met: met, moveStarts: deltas.starts.base,
       moves: deltas.moves.base, probes: deltas.probes.base, isOffered: isOffered.base,
@@ -224,7 +229,7 @@ public struct CoOccurrence: ~Copyable {
     let earlier = Scoring(
       configuration, source: before.base, target: before.base, count: count,
       contexts: old.contexts)
-    let parts = count < 64 ? 1 : 16
+    let parts = count < 64 ? 1 : 8
     let found = (0..<parts).map { _ in RenewedPart() }
     scoring.withSeparable(configuration) { scorer in
       ListRenewal.countAll(
@@ -259,19 +264,17 @@ public struct CoOccurrence: ~Copyable {
     for part in found {
       for s in 0..<part.stale.count { stale.append(Int(part.stale[s])) }
     }
-    var product = ProductInput(
+    let product = ProductInput(
       items: count, starts: UnsafePointer(columns.starts.base),
       places: UnsafePointer(columns.places.base), placeCount: columns.places.count,
-      costs: UnsafePointer(columns.costs.base), arena: mirror.view.arena,
+      areHeaders: true, costs: UnsafePointer(columns.costs.base), arena: mirror.view.arena,
       ranks: UnsafePointer(items.rankOf.base), isSymmetric: true, k: neighbours)
-    product.rows = mirror.view
-    let again = product
     if !stale.isEmpty {
       let parts = min(parts, stale.count)
       scoring.withSeparable(configuration) { scorer in
         parallel(parts) { part in
           _ = RowProduct.run(
-            again, output, scorer: scorer,
+            product, output, scorer: scorer,
             items: stride(from: part, to: stale.count, by: parts).lazy.map { stale[$0] })
         }
       }

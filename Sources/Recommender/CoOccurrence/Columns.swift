@@ -2,7 +2,7 @@
 //
 // A place is a position in the arena of the matrix whose rows are walked: in a symmetric relation the
 // item's own entry, so that a walk finds the other entries around it; between two matrices the header
-// of the target's row. Where columns are to be compared, it is the row's number. Rows without a pair to offer (one entry; no target) have no place, and in logs of
+// of the target's row, and so where columns are to be compared. Rows without a pair to offer (one entry; no target) have no place, and in logs of
 // short rows that is half of them. Parts sort ranges of rows, each into its own share of every column, so
 // the order within a column is that of the rows whatever the parts.
 import CKernels
@@ -17,12 +17,12 @@ struct Columns: ~Copyable {
   var work: UInt64 = 0
 
   /// - Parameter items: at least the item limits of both matrices.
-  /// - Parameter ofRows: whether places are numbers of rows.
+  /// - Parameter ofHeaders: whether places are headers in a symmetric relation too.
   init(
-    source: RowMirror, target: RowMirror, items: Int, ofRows: Bool = false, _ parallel: Parallel
+    source: RowMirror, target: RowMirror, items: Int, ofHeaders: Bool = false, _ parallel: Parallel
   ) {
     let sorter = ColumnSorter(
-      source: source.view, target: target.view, isSymmetric: source === target, ofRows: ofRows)
+      source: source.view, target: target.view, isSymmetric: source === target, ofHeaders: ofHeaders)
     let entries = source.entries
     // A part's counters are as long as the catalogue: worth it where there are many entries to sort.
     let parts = entries > 8 * items && entries > 1 << 18 ? 4 : 1
@@ -66,7 +66,7 @@ private struct ColumnSorter {
   let source: RowView
   let target: RowView
   let isSymmetric: Bool
-  let ofRows: Bool
+  let ofHeaders: Bool
 
   var limit: Int { isSymmetric ? source.limit : min(source.limit, target.limit) }
 
@@ -93,11 +93,10 @@ private struct ColumnSorter {
   func place(
     _ rows: Range<Int>, _ cursor: UnsafeMutablePointer<UInt32>, _ out: UnsafeMutablePointer<UInt32>
   ) {
-    let step: UInt32 = isSymmetric && !ofRows ? 1 : 0
+    let step: UInt32 = isSymmetric && !ofHeaders ? 1 : 0
     for row in rows where met(row) > 0 {
       let start = source.offsets[row]
-      var place =
-        ofRows ? UInt32(truncatingIfNeeded: row) : isSymmetric ? start : target.offsets[row] &- 1
+      var place = step != 0 ? start : target.offsets[row] &- 1
       for k in 0..<source.counts[row] {
         let item = Int(source.arena[Int(start &+ k)])
         out[Int(cursor[item])] = place

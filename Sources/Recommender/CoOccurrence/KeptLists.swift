@@ -14,7 +14,9 @@ import Sparse
 
 final class KeptLists {
   /// Pairs kept beyond the K published.
-  static let spare = 20
+  static let spare = 16
+  /// Pairs that a list made from the rows has beyond K, where there are so many.
+  static let margin = 8
   /// By how much quick scores may have risen unseen.
   static let drift: Float = 1.01
 

@@ -16,13 +16,14 @@ import Sparse
 struct RenewalInput {
   var items: Int
   var k: Int
-  var view: RowView
+  var arena: UnsafePointer<UInt32>
+  var arenaCount: Int
   /// Per item: rows that hold it.
   var counts: UnsafePointer<UInt32>
   /// Per item: whether it is in more or fewer rows than at the last tick.
   var hasMoved: UnsafePointer<UInt8>
   var ranks: UnsafePointer<UInt32>
-  /// Per item: the numbers of its rows, ascending; rows of one item are left out.
+  /// Per item: the headers of its rows; rows of one item are left out.
   var columnStarts: UnsafePointer<UInt32>
   var columns: UnsafePointer<UInt32>
   var columnCount: Int
@@ -63,7 +64,7 @@ enum ListRenewal {
   /// A row of the product is made by visiting its rows one by one, which costs many look-ups each.
   static func isWhole(_ input: RenewalInput, _ item: Int) -> Bool {
     input.isOffered[item] != 0
-      || UInt64(input.counts[item]) * (input.met + 12) < input.probes[item]
+      || UInt64(input.counts[item]) * (input.met + 8) < input.probes[item]
   }
 
   /// Step 1.
@@ -86,7 +87,7 @@ enum ListRenewal {
     by step: Int, into part: RenewedPart
   ) {
     let delta = Vec<Int32>(repeating: 0, count: input.items)
-    let marks = Vec<UInt64>(repeating: 0, count: input.view.limit / 64 + 1)
+    let marks = Vec<UInt64>(repeating: 0, count: input.arenaCount / 128 + 1)
     let words = Vec<UInt32>(repeating: 0, count: input.items)
     let bytes = Vec<UInt8>(repeating: 0, count: input.items)
     let met = Vec<UInt32>(capacity: input.items + 1)
@@ -113,9 +114,9 @@ enum ListRenewal {
         let counters =
           rows > 255
           ? Counters(base: words.base, wide: 1) : Counters(base: bytes.base, wide: 0)
-        let reached = affinity_columns_touch(
-          input.view.arena, input.view.offsets, input.view.counts, column, rows,
-          input.columnCount - from, counters.base, counters.wide, met.base)
+        let reached = affinity_rows_touch(
+          input.arena, column, rows, input.columnCount - from, counters.base, counters.wide,
+          met.base)
         for c in 0..<others {
           let other = Int(changed.base[c])
           if delta[other] == 0 { continue }
@@ -199,7 +200,6 @@ enum ListRenewal {
     let both = Vec<UInt32>(capacity: input.items + room)
     let scores = Vec<Float>(capacity: input.items + room)
     let values = Vec<Double>(capacity: input.items + room)
-    let members = Vec<Selection.Candidate>(capacity: input.items + room)
     let (oldIDs, oldBoth, oldValues) = (old.ids, old.both, old.values)
     for item in range {
       let list = output.list(item)
@@ -238,22 +238,29 @@ enum ListRenewal {
         output.lengths[item] = UInt32(known.count)
         continue
       }
-      for at in 0..<count { places.base[Int(ids.base[at])] = UInt32(at &+ 1) }
-      let kept = count
+      // An id is looked for among the others, or, where there are many to look for, by its place.
+      let isIndexed = offered.count > 16
+      if isIndexed {
+        for at in 0..<count { places.base[Int(ids.base[at])] = UInt32(at &+ 1) }
+      }
       for o in offered {
         let (id, c) = (offers.items[o], offers.both[o])
-        let place = Int(places.base[Int(id)])
-        if place > 0 {
-          both.base[place &- 1] = c
+        let place =
+          isIndexed
+          ? Int(places.base[Int(id)]) &- 1
+          : Int(affinity_ids_find(ids.base, count, id))
+        if place >= 0 && place < count {
+          both.base[place] = c
         } else if scorer.quick(c, Int(id)) > floor {
-          places.base[Int(id)] = UInt32(count &+ 1)
+          if isIndexed { places.base[Int(id)] = UInt32(count &+ 1) }
           ids.base[count] = id
           both.base[count] = c
           count &+= 1
         }
       }
-      for at in 0..<count { places.base[Int(ids.base[at])] = 0 }
-      let isNearlySorted = count - kept < 16
+      if isIndexed {
+        for at in 0..<count { places.base[Int(ids.base[at])] = 0 }
+      }
       scorer.begin(item: item)
       scorer.score(ids.base, both.base, count, scores.base)
       // What has sunk to the floor is one of those outside again.
@@ -270,29 +277,51 @@ enum ListRenewal {
         continue
       }
       scorer.exact(both.base, ids.base, left, values.base)
-      count = 0
-      for at in 0..<left where values.base[at] >= 0 {
-        let id = ids.base[at]
-        members.base[count] = Selection.Candidate(
-          value: values.base[at].bitPattern, rank: input.ranks[Int(id)], id: id,
-          both: both.base[at])
-        count &+= 1
-      }
-      if isNearlySorted {
-        Selection.insertionSort(members.base, count)
-      } else {
-        Selection.sort(members.base, count)
-      }
-      Selection.write(members.base, count, input.k, list)
+      count = sort(ids.base, both.base, values.base, left, input.ranks)
+      let length = min(count, input.k)
+      list.ids.update(from: ids.base, count: length)
+      list.both.update(from: both.base, count: length)
+      list.values.update(from: values.base, count: length)
       var taken = Selection.Taken(
-        length: min(count, input.k), spares: max(0, min(count - input.k, KeptLists.spare)),
-        floor: floor)
+        length: length, spares: max(0, min(count - input.k, KeptLists.spare)), floor: floor)
+      list.spareIDs!.update(from: ids.base + length, count: taken.spares)
+      list.spareBoth!.update(from: both.base + length, count: taken.spares)
       if count > room {
-        let last = members.base[room - 1]
-        taken.floor = max(floor, Selection.above(scorer, last.id, last.both))
+        taken.floor = max(
+          floor, Selection.above(scorer, ids.base[room - 1], both.base[room - 1]))
       }
       output.close(item, taken)
     }
+  }
+
+  /// By value, then rank: the pairs are in that order but for few of them. Those that are no neighbours
+  /// (a negative value) come last. Returns how many are.
+  private static func sort(
+    _ ids: UnsafeMutablePointer<UInt32>, _ both: UnsafeMutablePointer<UInt32>,
+    _ values: UnsafeMutablePointer<Double>, _ count: Int, _ ranks: UnsafePointer<UInt32>
+  ) -> Int {
+    for k in 1..<max(count, 1) {
+      let value = values[k]
+      if value < values[k &- 1] { continue }
+      let (id, c) = (ids[k], both[k])
+      let rank = ranks[Int(id)]
+      var at = k
+      while at > 0
+        && (values[at &- 1] < value
+          || (values[at &- 1] == value && ranks[Int(ids[at &- 1])] > rank))
+      {
+        values[at] = values[at &- 1]
+        ids[at] = ids[at &- 1]
+        both[at] = both[at &- 1]
+        at &-= 1
+      }
+      values[at] = value
+      ids[at] = id
+      both[at] = c
+    }
+    var left = count
+    while left > 0 && values[left &- 1] < 0 { left &-= 1 }
+    return left
   }
 
   /// Whether the pair at a list's end is above whatever may have risen outside.

@@ -120,7 +120,7 @@ struct MirrorRows: ~Copyable {
     counts[row] = UInt32(new)
   }
 
-  /// Changes come in no promised order; most rows are short, and many are in order already.
+  /// Changes come in no promised order; many are in order already.
   private static func sort(_ items: UnsafeBufferPointer<UInt32>, into sorted: inout Vec<UInt32>) {
     sorted.removeAll()
     if items.count > sorted.capacity { sorted.grow(to: items.count) }
@@ -135,19 +135,11 @@ struct MirrorRows: ~Copyable {
       out[k] = item
     }
     if inOrder { return }
-    if items.count > 32 {
+    if items.count <= 256 {
+      affinity_ids_sort(items.baseAddress!, items.count, out)
+    } else {
       var row = UnsafeMutableBufferPointer(start: out, count: items.count)
       row.sort()
-      return
-    }
-    for k in 1..<items.count {
-      let item = out[k]
-      var at = k
-      while at > 0 && out[at &- 1] > item {
-        out[at] = out[at &- 1]
-        at &-= 1
-      }
-      out[at] = item
     }
   }
 
@@ -264,6 +256,7 @@ final class RowMirror {
   var entries: Int { rows.entries }
   var activeRows: Int { rows.activeRows }
   var work: UInt64 { rows.work }
+  var arenaCount: Int { rows.arena.count }
   var bytes: Int { rows.bytes }
   /// Per item: rows that hold it.
   var columnCounts: UnsafeBufferPointer<UInt32> { rows.columnCounts.buffer }

@@ -10,8 +10,8 @@ struct ProductInput {
   var starts: UnsafePointer<UInt32>
   var places: UnsafePointer<UInt32>
   var placeCount: Int
-  /// Where places are numbers of rows.
-  var rows: RowView?
+  /// Whether places are headers of rows, and not an item's own entries.
+  var areHeaders: Bool
   var costs: UnsafePointer<UInt64>
   /// Of the matrix whose rows are walked.
   var arena: UnsafePointer<UInt32>
@@ -68,9 +68,6 @@ struct ProductSums: BitwiseCopyable {
 }
 
 enum RowProduct {
-  /// Pairs from which a first floor is taken.
-  private static let sample = 512
-
   /// A whole scan costs about a quarter of a nanosecond a cell, an entry of the list two.
   static func isScanned(cost: UInt64, items: Int) -> Bool { cost &* 4 >= UInt64(items) }
 
@@ -82,10 +79,10 @@ enum RowProduct {
     var sums = ProductSums()
     let scratch = Vec<UInt32>(repeating: 0, count: input.items)
     let bytes = Vec<UInt8>(repeating: 0, count: input.items)
-    let touched = Vec<UInt32>(capacity: input.items + 1)
+    let touched = Vec<UInt32>(capacity: input.items + 2)
     let counts = Vec<UInt32>(capacity: input.items)
     var selection = Selection(
-      k: input.k, margin: output.spares == nil ? 0 : KeptLists.spare / 2, longest: input.items)
+      k: input.k, margin: output.spares == nil ? 0 : KeptLists.margin, longest: input.items)
     for item in items {
       output.close(item, Selection.Taken(length: 0, spares: 0, floor: 0))
       let cost = input.costs[item]
@@ -99,13 +96,10 @@ enum RowProduct {
       scorer.begin(item: item)
       let taken: Selection.Taken
       if isScanned(cost: cost, items: input.items) {
-        if let view = input.rows {
-          affinity_columns_count(
-            view.arena, view.offsets, view.counts, places, rows, beyond, scratch.base)
-        } else if input.isSymmetric {
-          affinity_pairs_count(input.arena, places, rows, beyond, scratch.base)
-        } else {
+        if input.areHeaders {
           affinity_rows_count(input.arena, places, rows, beyond, scratch.base)
+        } else {
+          affinity_pairs_count(input.arena, places, rows, beyond, scratch.base)
         }
         sum(input, item, scratch.base, &sums)
         scorer.score(nil, scratch.base, input.items, selection.scores.base)
@@ -118,55 +112,44 @@ enum RowProduct {
         let counters =
           rows > 255
           ? Counters(base: scratch.base, wide: 1) : Counters(base: bytes.base, wide: 0)
-        let met =
-          input.rows != nil
-          ? affinity_columns_touch(
-            input.rows!.arena, input.rows!.offsets, input.rows!.counts, places, rows, beyond,
-            counters.base, counters.wide, touched.base)
-          : input.isSymmetric
-          ? affinity_pairs_touch(
+        // Of a pair's two items the smaller one answers for it in the digest.
+        var larger = 0
+        let met: Int
+        if input.areHeaders {
+          met = affinity_rows_touch(
             input.arena, places, rows, beyond, counters.base, counters.wide, touched.base)
-          : affinity_rows_touch(
-            input.arena, places, rows, beyond, counters.base, counters.wide, touched.base)
-        sum(input, item, touched.base, counters, met, &sums)
-        // The first pairs bound what the others must reach to be looked at again.
-        let first = min(met, sample)
-        var kept = scorer.takeScores(
-          touched.base, 0..<first, behind: 0, floor: -1, counters, counts.base,
-          selection.scores.base)
-        let floor = first < met ? selection.floor(kept) : 0
-        if first < met {
-          kept = scorer.takeScores(
-            touched.base, first..<met, behind: kept, floor: floor, counters, counts.base,
-            selection.scores.base)
+          larger = met
+        } else {
+          met = affinity_pairs_touch(
+            input.arena, places, rows, beyond, counters.base, counters.wide, touched.base,
+            touched.capacity, &larger)
         }
-        taken = selection.take(
-          kept, above: floor, scorer, input.ranks, except: item, into: list
-        ) { (touched.base[$0], counts.base[$0]) }
+        scorer.takeScores(touched.base, met, counters, counts.base, selection.scores.base)
+        sums.cells &+= met
+        sum(input, item, touched.base, counts.base, larger, &sums)
+        taken = selection.take(met, scorer, input.ranks, except: item, into: list) {
+          (touched.base[$0], counts.base[$0])
+        }
       }
       output.close(item, taken)
     }
     return sums
   }
 
-  /// Counts the cells, and sums their digest where it is wanted: a symmetric relation's pair at the
-  /// smaller id only.
+  /// Sums the digest of some of an item's pairs, where it is wanted.
   @inline(__always)
   private static func sum(
-    _ input: ProductInput, _ item: Int, _ ids: UnsafePointer<UInt32>, _ counters: Counters,
-    _ met: Int, _ sums: inout ProductSums
+    _ input: ProductInput, _ item: Int, _ ids: UnsafePointer<UInt32>,
+    _ counts: UnsafePointer<UInt32>, _ met: Int, _ sums: inout ProductSums
   ) {
-    sums.cells &+= met
     guard let source = input.sourceWords, let targets = input.targetWords else { return }
     let word = source[item]
     for k in 0..<met {
-      let target = Int(ids[k])
-      if input.isSymmetric && target < item { continue }
-      sums.digest &+= CountsDigest.element(word, targets[target], count: counters[target])
+      sums.digest &+= CountsDigest.element(word, targets[Int(ids[k])], count: counts[k])
     }
   }
 
-  /// The same for a whole row.
+  /// Counts the pairs of a whole row too.
   @inline(__always)
   private static func sum(
     _ input: ProductInput, _ item: Int, _ counts: UnsafePointer<UInt32>, _ sums: inout ProductSums

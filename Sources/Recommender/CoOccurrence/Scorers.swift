@@ -17,13 +17,10 @@ protocol Scorer {
   func scoreSquare(
     _ square: SquareCounts, _ label: Int, temporary: UnsafeMutablePointer<UInt32>,
     _ scores: UnsafeMutablePointer<Float>) -> Int
-  /// Moves the counts of the touched targets of `range` out of scratch, and scores them; those below
-  /// `floor` may be left out. The others go on behind `kept` in `touched`, `counts` and `scores`.
-  /// Returns how many are kept then.
+  /// Moves the counts of touched targets out of scratch, and scores them.
   func takeScores(
-    _ touched: UnsafeMutablePointer<UInt32>, _ range: Range<Int>, behind kept: Int, floor: Float,
-    _ scratch: Counters, _ counts: UnsafeMutablePointer<UInt32>,
-    _ scores: UnsafeMutablePointer<Float>) -> Int
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
+    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>)
   /// Values as published, and -1 for a pair that is no neighbour.
   func exact(
     _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,
@@ -32,14 +29,11 @@ protocol Scorer {
 
 extension Scorer {
   func takeScores(
-    _ touched: UnsafeMutablePointer<UInt32>, _ range: Range<Int>, behind kept: Int, floor: Float,
-    _ scratch: Counters, _ counts: UnsafeMutablePointer<UInt32>,
-    _ scores: UnsafeMutablePointer<Float>
-  ) -> Int {
-    let from = range.lowerBound
-    affinity_counts_take(touched + from, range.count, scratch.base, scratch.wide, counts + from)
-    score(touched + from, counts + from, range.count, scores + from)
-    return range.upperBound
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
+    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>
+  ) {
+    affinity_counts_take(touched, met, scratch.base, scratch.wide, counts)
+    score(touched, counts, met, scores)
   }
 }
 
@@ -141,13 +135,11 @@ struct LinearScorer: SeparableScorer {
     }
   }
   func takeScores(
-    _ touched: UnsafeMutablePointer<UInt32>, _ range: Range<Int>, behind kept: Int, floor: Float,
-    _ scratch: Counters, _ counts: UnsafeMutablePointer<UInt32>,
-    _ scores: UnsafeMutablePointer<Float>
-  ) -> Int {
+    _ touched: UnsafePointer<UInt32>, _ met: Int, _ scratch: Counters,
+    _ counts: UnsafeMutablePointer<UInt32>, _ scores: UnsafeMutablePointer<Float>
+  ) {
     affinity_scores_take_linear(
-      touched, range.lowerBound, range.upperBound, kept, scratch.base, scratch.wide, facts.weights,
-      facts.minBoth, floor, counts, scores)
+      touched, met, scratch.base, scratch.wide, facts.weights, facts.minBoth, counts, scores)
   }
   func exact(
     _ both: UnsafePointer<UInt32>, _ targets: UnsafePointer<UInt32>, _ count: Int,

@@ -33,6 +33,7 @@ struct Selection: ~Copyable {
   private let counts: Vec<UInt32>
   private let rounded: Vec<Float>
   private let order: Vec<UInt32>
+  private let placed: Vec<Double>
   /// Pairs that are to pass beyond K, at least.
   private let margin: Int
   private var members = Vec<Candidate>()
@@ -52,7 +53,8 @@ struct Selection: ~Copyable {
     targets = Vec(capacity: longest + 1)
     counts = Vec(capacity: longest + 1)
     rounded = Vec(capacity: Selection.few)
-    order = Vec(capacity: 2 * Selection.few)
+    order = Vec(capacity: Selection.few)
+    placed = Vec(capacity: Selection.few)
   }
 
   /// Where a row's list goes, and up to `room` pairs that follow it.
@@ -72,22 +74,16 @@ struct Selection: ~Copyable {
     var floor: Float
   }
 
-  /// A score that the K best of the `met` pairs scored so far reach, and some more.
-  func floor(_ met: Int) -> Float {
-    // The item itself, which no list holds, may be one that reaches the floor.
-    affinity_scores_floor(scores.base, met, k + margin + 1, maxima.base) * Selection.slack
-  }
-
   /// Writes the K best of the `met` pairs that have been scored, in order, and those that follow.
-  /// - Parameters:
-  ///   - least: pairs below it were left out.
-  ///   - pair: a place's target and count.
+  /// - Parameter pair: a place's target and count.
   @inline(__always)
   mutating func take<S: Scorer>(
-    _ met: Int, above least: Float = 0, _ scorer: borrowing S, _ rankOf: UnsafePointer<UInt32>,
-    except item: Int, into list: List, _ pair: (_ place: Int) -> (target: UInt32, both: UInt32)
+    _ met: Int, _ scorer: borrowing S, _ rankOf: UnsafePointer<UInt32>, except item: Int,
+    into list: List, _ pair: (_ place: Int) -> (target: UInt32, both: UInt32)
   ) -> Taken {
-    let floor = max(least, floor(met))
+    // The item itself, which no list holds, may be one that reaches the floor.
+    let floor =
+      affinity_scores_floor(scores.base, met, k + margin + 1, maxima.base) * Selection.slack
     let passed = affinity_scores_sieve(scores.base, met, floor, places.base)
     var count = 0
     for p in 0..<passed {
@@ -108,7 +104,7 @@ struct Selection: ~Copyable {
       ranks.base[count] = Int32(truncatingIfNeeded: rankOf[Int(target)])
       count &+= values.base[p] < 0 ? 0 : 1
     }
-    if count <= Selection.few { placeFew(count, list) } else { sortMany(count, list) }
+    if count > Selection.few || !placeFew(count, list) { sortMany(count, list) }
     var taken = Taken(
       length: min(count, k), spares: max(0, min(count - k, list.room)), floor: floor)
     if count > k + list.room {
@@ -129,37 +125,22 @@ struct Selection: ~Copyable {
     return score / slack
   }
 
-  private func placeFew(_ count: Int, _ list: List) {
-    let sorted = order.base + Selection.few
+  /// False, and nothing of use is written, where single precision cannot tell values apart.
+  private func placeFew(_ count: Int, _ list: List) -> Bool {
     affinity_candidates_place(values.base, ranks.base, count, rounded.base, order.base)
-    for i in 0..<count { sorted[Int(order.base[i])] = UInt32(truncatingIfNeeded: i) }
-    // Values that single precision cannot tell apart may stand in the order of their ranks.
-    for place in 1..<max(count, 1) {
-      let i = sorted[place]
-      var at = place
-      while at > 0 && isBehind(sorted[at &- 1], i) {
-        sorted[at] = sorted[at &- 1]
-        at &-= 1
+    for i in 0..<count {
+      let place = Int(order.base[i])
+      placed.base[place] = values.base[i]
+      if place < k {
+        list.ids[place] = targets.base[i]
+        list.both[place] = counts.base[i]
+        list.values[place] = values.base[i]
+      } else if place < k &+ list.room {
+        list.spareIDs![place &- k] = targets.base[i]
+        list.spareBoth![place &- k] = counts.base[i]
       }
-      sorted[at] = i
     }
-    for place in 0..<min(count, k) {
-      let i = Int(sorted[place])
-      list.ids[place] = targets.base[i]
-      list.both[place] = counts.base[i]
-      list.values[place] = values.base[i]
-    }
-    if count <= k { return }
-    for place in k..<min(count, k &+ list.room) {
-      let i = Int(sorted[place])
-      list.spareIDs![place &- k] = targets.base[i]
-      list.spareBoth![place &- k] = counts.base[i]
-    }
-  }
-
-  @inline(__always) private func isBehind(_ a: UInt32, _ b: UInt32) -> Bool {
-    let (x, y) = (values.base[Int(a)], values.base[Int(b)])
-    return x < y || (x == y && ranks.base[Int(a)] > ranks.base[Int(b)])
+    return affinity_values_descend(placed.base, count) != 0
   }
 
   private mutating func sortMany(_ count: Int, _ list: List) {
@@ -176,21 +157,12 @@ struct Selection: ~Copyable {
       members.count = wanted
     }
     Selection.sort(members.base, members.count)
-    Selection.write(members.base, members.count, k, list)
-  }
-
-  /// Writes sorted candidates: the first `k` as the list, the others as spares.
-  @inline(__always)
-  static func write(
-    _ members: UnsafePointer<Candidate>, _ count: Int, _ k: Int, _ list: List
-  ) {
-    for i in 0..<min(count, k) {
+    for i in 0..<min(members.count, k) {
       list.ids[i] = members[i].id
       list.both[i] = members[i].both
       list.values[i] = Double(bitPattern: members[i].value)
     }
-    if count <= k { return }
-    for i in k..<min(count, k &+ list.room) {
+    for i in min(members.count, k)..<members.count {
       list.spareIDs![i &- k] = members[i].id
       list.spareBoth![i &- k] = members[i].both
     }
@@ -247,7 +219,7 @@ struct Selection: ~Copyable {
     sort(base + i, count - i)
   }
 
-  static func insertionSort(_ base: UnsafeMutablePointer<Candidate>, _ count: Int) {
+  private static func insertionSort(_ base: UnsafeMutablePointer<Candidate>, _ count: Int) {
     var i = 1
     while i < count {
       let x = base[i]
