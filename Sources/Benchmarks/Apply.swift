@@ -60,9 +60,28 @@ func benchApply(arguments: [String]) {
   let applied = seconds() - start
   queue.sync {}
   let total = seconds() - start
+  printSizes(engine)
   print(
     "apply \(number) events: \(Int(Double(number) / applied)) events/s to state (decode \(Int(Double(number) / decodeSeconds))/s, apply \(Int(Double(number) / (applied - decodeSeconds)))/s), \(Int(Double(number) / total)) with the last model, \(builder.models) models, slowest tick \(Int(builder.slowest * 1000)) ms of \(builder.pairs) pairs, digest \(engine.digest.hex)"
   )
+}
+
+/// Bytes per live row entry, and of the dictionaries.
+func printSizes(_ engine: borrowing Engine) {
+  let interactions = engine.interactionSizes
+  var entries = 0
+  var bytes = 0
+  for (m, matrix) in interactions.matrices.enumerated() {
+    let name = "\(matrix.0.context.name)/\(matrix.0.behaviour.name)"
+    let sizes = matrix.1
+    print(
+      "  matrix \(m) \(name): \(sizes.activeRows) rows, \(sizes.slots) entries, \(sizes.bytes) bytes, \(Double(sizes.bytes * 10 / max(1, sizes.slots)) / 10) per entry")
+    entries += sizes.slots
+    bytes += sizes.bytes
+  }
+  let d = interactions.dictionaries
+  print(
+    "  rows: \(entries) entries, \(Double(bytes * 10 / max(1, entries)) / 10) bytes each; dictionaries: users \(d.users), items \(d.items), sessions \(d.sessions), orders \(d.orders) bytes")
 }
 
 final class BuilderBox: @unchecked Sendable {

@@ -9,6 +9,7 @@ case "ranking": benchRanking(arguments: Array(arguments.dropFirst()))
 case "apply": benchApply(arguments: Array(arguments.dropFirst()))
 case "snapshots": benchSnapshots(arguments: Array(arguments.dropFirst()))
 case "scaling": benchScaling(arguments: Array(arguments.dropFirst()))
+case "soak": benchSoak(arguments: Array(arguments.dropFirst()))
 default:
   print(
     """
@@ -18,6 +19,8 @@ default:
       ranking      ranked lists per second with evidence, as JSON bytes [catalogue size]
       apply        decode and Engine.apply, with a tick per million events [events];
                    --pairs: effective pair updates per second, and exact ticks per distinct pair
+      apply        decode and Engine.apply, with a tick per million events [events]
+      soak         a long log with bounded windows: what is held must not grow [events users items]
       snapshots    write, and read and check, plain and encrypted [folder] [megabytes]
       scaling      a whole shop of a size: USERS ITEMS EVENTS [TICKS]
     """)

@@ -115,6 +115,19 @@ public struct Engine: ~Copyable {
   /// Hashes wanted still, of lists that the run before has sent.
   public var silentCount: Int { audience.quietCount }
   public var audienceBytes: Int { audience.bytes }
+  /// Rows, slots and bytes per matrix, and the bytes of the dictionaries.
+  public var interactionSizes:
+    (
+      matrices: [(MatrixConfiguration, (activeRows: Int, slots: Int, activeSlots: Int, bytes: Int))],
+      dictionaries: (users: Int, items: Int, sessions: Int, orders: Int)
+    )
+  {
+    let matrices = interactions.matrices
+    return (
+      matrices.indices.map { (matrices[$0], interactions.sizes(matrix: $0)) },
+      interactions.dictionaryBytes
+    )
+  }
 
   static func meaning(of type: EventType) -> (Behaviour, isPositive: Bool)? {
     switch type {
