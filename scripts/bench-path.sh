@@ -1,10 +1,9 @@
 #!/bin/sh
 # The whole path, measured: broker, producer and daemon as processes on this machine (two cores are enough).
-#   scripts/bench-path.sh state    topic to state, beside a bare C consumer on the same broker and events
 #   scripts/bench-path.sh lists    personalised recommendation events per second, published
 #   scripts/bench-path.sh replay   5 million simulated events offline, no lists
 #   scripts/bench-path.sh tick     a model over 10 million pairs while events come in: its time, and the longest pause
-# Prints a line per figure. EVENTS=… changes the number of events.
+# Prints a line per figure. EVENTS=… changes the number of events. Topic to state: scripts/bench-consumers.py.
 set -eu
 cd "$(dirname "$0")/.."
 bin=.build/release/affinityd
@@ -55,20 +54,6 @@ PY
 }
 
 case "${1:-}" in
-state)
-  events=${EVENTS:-1280000}
-  $bin simulate --events "$events" --single --out "$dir/log.jsonl"
-  start_broker 64
-  $bin produce "$dir/log.jsonl" -b "$address" 2>&1 | sed 's/^/produced: /'
-  if gcc -O2 -o "$dir/consume" Tests/baseline/consume.c -lrdkafka 2>"$dir/gcc.log"; then
-    "$dir/consume" "$address" shop.events "$events" | sed 's/^/bare C loop: /'
-  else
-    cat "$dir/gcc.log"
-  fi
-  start_daemon recommend.enabled=false model.interval=1h
-  wait_for "caught up" 120
-  grep "caught up" "$dir/daemon.log" | sed 's/.*caught up/topic to state/'
-  ;;
 lists)
   events=${EVENTS:-300000}
   $bin simulate --events 600000 --items 2000 --users 20000 --out "$dir/log.jsonl"
@@ -107,7 +92,7 @@ tick)
   grep "m-0" "$dir/daemon.log" | tail -n 3
   ;;
 *)
-  sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'
+  sed -n '2,7p' "$0" | sed 's/^# \{0,1\}//'
   exit 2
   ;;
 esac

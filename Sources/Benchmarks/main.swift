@@ -19,7 +19,6 @@ default:
       ranking      ranked lists per second with evidence, as JSON bytes [catalogue size]
       apply        decode and Engine.apply, with a tick per million events [events];
                    --pairs: effective pair updates per second, and exact ticks per distinct pair
-      apply        decode and Engine.apply, with a tick per million events [events]
       soak         a long log with bounded windows: what is held must not grow [events users items]
       snapshots    write, and read and check, plain and encrypted [folder] [megabytes]
       scaling      a whole shop of a size: USERS ITEMS EVENTS [TICKS]

@@ -45,7 +45,7 @@ private struct PreparedEvent: BitwiseCopyable {
   var act = Act(
     behaviour: .view, isPositive: true, time: 0, timeInUserRow: 0,
     user: UnsafeRawBufferPointer(start: nil, count: 0), userPrint: .zero, session: nil, order: nil)
-  /// Rows it probably has, for prefetching only.
+  /// Rows it is known to have.
   var rows = Interactions.RowIDs()
   var firstItem = 0
   var itemCount = 0
@@ -89,6 +89,9 @@ public struct Engine: ~Copyable {
   /// Scratch: events whose keys are resolved ahead of their turn, with the fingerprints of their items.
   private var prepared = Vec<PreparedEvent>()
   private var itemPrints = Vec<Fingerprint>()
+  private var itemIDs = Vec<UInt32>()
+  /// Seals made when they were resolved: ids are given back at seals only.
+  private var preparedSeal = 0
   var lastRulesTick: Int64?
 
   public init(_ configuration: EngineConfiguration, topics: [String] = ["shop.events"]) {
@@ -175,6 +178,7 @@ public struct Engine: ~Copyable {
     eventsByType[Int(event.type.rawValue)] &+= 1
     let disposition: Disposition
     if let place {
+      if preparedSeal != interactions.sealNumber { forgetPreparedIDs() }
       disposition = applyKnown(
         event, prepared[place], at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
     } else {
@@ -182,6 +186,7 @@ public struct Engine: ~Copyable {
       disposition = applyKnown(
         event, resolve(event), at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
       itemPrints.count = known
+      itemIDs.count = known
     }
     eventsByDisposition[Int(disposition.rawValue)] &+= 1
     return disposition
@@ -193,6 +198,8 @@ public struct Engine: ~Copyable {
   public mutating func prepare(_ batch: EventBatch, _ range: Range<Int>) {
     prepared.removeAll()
     itemPrints.removeAll()
+    itemIDs.removeAll()
+    preparedSeal = interactions.sealNumber
     for i in range {
       guard let event = batch.event(at: i) else {
         prepared.append(PreparedEvent(.erasure))
@@ -207,14 +214,36 @@ public struct Engine: ~Copyable {
       }
     }
     for i in 0..<prepared.count where prepared[i].disposition == .applied {
-      prepared.base[i].rows = interactions.prefetchHeaders(of: prepared[i].act)
+      prepared.base[i].rows = interactions.prefetchKeys(of: prepared[i].act)
       for k in prepared[i].firstItem..<prepared[i].firstItem + prepared[i].itemCount {
-        _ = interactions.items.prefetchEntry(itemPrints[k])
+        itemIDs[k] =
+          interactions.items.prefetchEntry(itemPrints[k]) ?? Interactions.RowIDs.none
+      }
+    }
+    for i in range where prepared[i - range.lowerBound].disposition == .applied {
+      let one = prepared.base + (i - range.lowerBound)
+      one.pointee.rows = interactions.identify(one.pointee.rows, of: one.pointee.act)
+      guard one.pointee.itemCount > 0, let event = batch.event(at: i) else { continue }
+      for n in 0..<one.pointee.itemCount {
+        let k = one.pointee.firstItem + n
+        let id = itemIDs[k]
+        if id != Interactions.RowIDs.none
+          && !interactions.items.isKey(event.items[n].id, itemPrints[k], of: id)
+        {
+          itemIDs[k] = Interactions.RowIDs.none
+        }
       }
     }
     for i in 0..<prepared.count where prepared[i].disposition == .applied {
       interactions.prefetchSlots(of: prepared[i].act, prepared[i].rows)
     }
+  }
+
+  /// There was a seal between: an id may be another key's by now.
+  private mutating func forgetPreparedIDs() {
+    for i in 0..<prepared.count { prepared.base[i].rows = Interactions.RowIDs() }
+    for k in 0..<itemIDs.count { itemIDs[k] = Interactions.RowIDs.none }
+    preparedSeal = interactions.sealNumber
   }
 
   /// What the event does and to which rows.
@@ -239,6 +268,7 @@ public struct Engine: ~Copyable {
     if !interactions.hasMatrix(of: behaviour) { return one }
     one.itemCount = event.items.count
     for i in 0..<event.items.count { itemPrints.append(Fingerprint(of: event.items[i].id)) }
+    itemIDs.extend(to: itemPrints.count, with: Interactions.RowIDs.none)
     return one
   }
 
@@ -259,11 +289,13 @@ public struct Engine: ~Copyable {
       }
     }
 
-    let rows = interactions.rows(for: act)
+    let rows = interactions.rows(for: act, known: one.rows)
     var accepted = one.itemCount == 0
     for i in 0..<one.itemCount {
-      let print = itemPrints[one.firstItem + i]
-      if interactions.apply(act, rows: rows, item: event.items[i].id, print: print) {
+      let k = one.firstItem + i
+      if interactions.apply(
+        act, rows: rows, item: event.items[i].id, print: itemPrints[k], known: itemIDs[k])
+      {
         accepted = true
       }
     }

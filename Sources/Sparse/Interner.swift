@@ -144,6 +144,12 @@ public struct Interner: ~Copyable {
   @inlinable @inline(__always)
   public func prefetchHome(_ print: Fingerprint) { prefetch(table.base + home(print)) }
 
+  /// Whether the id's key is this one.
+  @inlinable @inline(__always)
+  public func isKey(_ key: UnsafeRawBufferPointer, _ print: Fingerprint, of id: UInt32) -> Bool {
+    entries[Int(id)].print == print && sameBytes(self.key(id), key)
+  }
+
   /// Asks for the line of the id that the key probably has.
   /// - Returns: that id; nil where the key is likely new.
   @inlinable @inline(__always)

@@ -182,13 +182,18 @@ public struct Interactions: ~Copyable {
   /// Applies the act to one item. Call once per item of an event whose behaviour has a matrix.
   /// - Returns: whether any row accepted it (a repeat or a displaced slot counts: it is in the set).
   public mutating func apply(
-    _ act: Act, rows: RowIDs, item key: UnsafeRawBufferPointer, print: Fingerprint
+    _ act: Act, rows: RowIDs, item key: UnsafeRawBufferPointer, print: Fingerprint,
+    known: UInt32 = RowIDs.none
   ) -> Bool {
     let behaviour = Int(act.behaviour.rawValue)
     let first = Int(targetStarts[behaviour])
     let end = Int(targetStarts[behaviour &+ 1])
-    let (item, isNew) = items.intern(key, print)
-    if isNew { noteNew(item) }
+    var item = known
+    if item == RowIDs.none {
+      let (id, isNew) = items.intern(key, print)
+      if isNew { noteNew(id) }
+      item = id
+    }
     var accepted = false
     var fed = false
     let stamp = Stamp.make(time: act.time, active: act.isPositive)
@@ -216,18 +221,25 @@ public struct Interactions: ~Copyable {
 
   /// The row ids of an act, given out where they are new.
   public struct RowIDs: BitwiseCopyable {
-    static let none = UInt32.max
+    public static let none = UInt32.max
     var user = none
     var session = none
     var order = none
     public init() {}
   }
 
-  public mutating func rows(for act: Act) -> RowIDs {
+  /// `known`: what `identify` found, with no seal since.
+  public mutating func rows(for act: Act, known: RowIDs = RowIDs()) -> RowIDs {
     let wanted = contextsOf[Int(act.behaviour.rawValue)]
-    var ids = RowIDs()
-    if wanted & 1 << ContextKind.user.rawValue != 0 && act.user.count > 0 { ids.user = user(act) }
-    if wanted & 1 << ContextKind.session.rawValue != 0 && act.hasSession {
+    var ids = known
+    if wanted & 1 << ContextKind.user.rawValue != 0 && act.user.count > 0
+      && ids.user == RowIDs.none
+    {
+      ids.user = user(act)
+    }
+    if wanted & 1 << ContextKind.session.rawValue != 0 && act.hasSession
+      && ids.session == RowIDs.none
+    {
       let (id, isNew) = sessions.intern(act.session)
       ids.session = id
       if isNew {
@@ -236,7 +248,7 @@ public struct Interactions: ~Copyable {
         orphans.append(Orphan(context: .session, row: id))
       }
     }
-    if wanted & 1 << ContextKind.order.rawValue != 0 && act.hasOrder {
+    if wanted & 1 << ContextKind.order.rawValue != 0 && act.hasOrder && ids.order == RowIDs.none {
       let (id, isNew) = orders.intern(act.order)
       ids.order = id
       if isNew {
@@ -269,8 +281,8 @@ public struct Interactions: ~Copyable {
 
   // MARK: ahead of time
 
-  /// Where an act will look, asked for in three passes over a few dozen acts, each of which finds in the
-  /// cache what the pass before it has asked for. Changes nothing.
+  /// Where an act will look, asked for in passes over a few dozen acts, each of which finds in the cache
+  /// what the pass before it has asked for. They change nothing.
   @inline(__always)
   public func prefetchHomes(of act: Act) {
     let wanted = contextsOf[Int(act.behaviour.rawValue)]
@@ -286,16 +298,35 @@ public struct Interactions: ~Copyable {
 
   /// - Returns: the ids that the rows probably have.
   @inline(__always)
-  public func prefetchHeaders(of act: Act) -> RowIDs {
+  public func prefetchKeys(of act: Act) -> RowIDs {
     var ids = RowIDs()
     let wanted = contextsOf[Int(act.behaviour.rawValue)]
     if wanted == 0 { return ids }
-    if act.user.count > 0 { ids.user = users.prefetchEntry(act.userPrint) ?? RowIDs.none }
+    if wanted & 1 << ContextKind.user.rawValue != 0 && act.user.count > 0 {
+      ids.user = users.prefetchEntry(act.userPrint) ?? RowIDs.none
+    }
     if wanted & 1 << ContextKind.session.rawValue != 0 && act.hasSession {
       ids.session = sessions.prefetchEntry(act.session) ?? RowIDs.none
     }
     if wanted & 1 << ContextKind.order.rawValue != 0 && act.hasOrder {
       ids.order = orders.prefetchEntry(act.order) ?? RowIDs.none
+    }
+    return ids
+  }
+
+  /// - Returns: those of the ids that really are the rows', good until the next seal; it asks for their
+  ///   headers.
+  @inline(__always)
+  public func identify(_ probable: RowIDs, of act: Act) -> RowIDs {
+    var ids = probable
+    if ids.user != RowIDs.none && !users.isKey(act.user, act.userPrint, of: ids.user) {
+      ids.user = RowIDs.none
+    }
+    if ids.session != RowIDs.none && sessions.fingerprint(ids.session) != act.session {
+      ids.session = RowIDs.none
+    }
+    if ids.order != RowIDs.none && orders.fingerprint(ids.order) != act.order {
+      ids.order = RowIDs.none
     }
     forEachRow(of: act, ids) { matrix, row in stores[matrix].prefetchHeader(row) }
     return ids
