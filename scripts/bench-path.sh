@@ -1,6 +1,7 @@
 #!/bin/sh
 # The whole path, measured: broker, producer and daemon as processes on this machine (two cores are enough).
 #   scripts/bench-path.sh lists    personalised recommendation events per second, published
+#   scripts/bench-path.sh latency  event received to recommendation handed over, at half the rate that `lists` reaches (RATE=…)
 #   scripts/bench-path.sh replay   5 million simulated events offline, no lists
 #   scripts/bench-path.sh tick     a model over 10 million pairs while events come in: its time, and the longest pause
 # Prints a line per figure. EVENTS=… changes the number of events. Topic to state: scripts/bench-consumers.py.
@@ -28,8 +29,8 @@ start_broker() {
 
 # start_daemon KEY=VALUE …: settings over the common ones
 start_daemon() {
-  set -- "$@" kafka.session.timeout.ms=6000 delivery=at_least_once state.directory=off metrics.interval=1s \
-    metrics.file="$dir/metrics.jsonl" log.file="$dir/daemon.log"
+  set -- kafka.session.timeout.ms=6000 delivery=at_least_once state.directory=off metrics.interval=1s \
+    metrics.file="$dir/metrics.jsonl" log.file="$dir/daemon.log" "$@"
   flags=""
   for pair in "$@"; do flags="$flags --set $pair"; done
   # shellcheck disable=SC2086 # words
@@ -74,6 +75,42 @@ lists)
   sleep 2
   echo "recommendation events published per second, best second: $(metric lists_per_second)"
   echo "lists made: $(metric lists_made), p99 of the last second $(metric latency_p99_ms) ms"
+  ;;
+latency)
+  seconds=${SECONDS_OF_LOAD:-30}
+  $bin simulate --events 1800000 --items 2000 --users 20000 --out "$dir/log.jsonl"
+  head -n 300000 "$dir/log.jsonl" >"$dir/history.jsonl"
+  start_broker 64
+  $bin produce "$dir/history.jsonl" -b "$address" 2>&1 | sed 's/^/history: /'
+  start_daemon recommend.linger=0ms model.interval=10s metrics.interval=5s ${SETTINGS:-}
+  wait_for "m-000001" 60
+  rate=${RATE:-}
+  if [ -z "$rate" ]; then
+    # As fast as it goes, by the lists of whole intervals.
+    tail -n +300001 "$dir/log.jsonl" | head -n 500000 >"$dir/burst.jsonl"
+    $bin produce "$dir/burst.jsonl" -b "$address" 2>&1 | sed 's/^/burst: /'
+    while :; do
+      sleep 1
+      lag=$(tail -n 1 "$dir/metrics.jsonl" | sed 's/.*"lag_records":\([0-9]*\).*/\1/')
+      [ "$lag" != 0 ] || break
+    done
+    fastest=$(metric events_per_second)
+    rate=$(python3 -c "print(int($fastest / 2))")
+    echo "fastest: $fastest events/s"
+  fi
+  before=$(wc -l <"$dir/metrics.jsonl")
+  tail -n +800001 "$dir/log.jsonl" | head -n $((rate * seconds)) >"$dir/live.jsonl"
+  $bin produce "$dir/live.jsonl" -b "$address" --rate "$rate" 2>&1 | sed 's/^/live: /'
+  # The first interval begins before the load, the last may end after it.
+  python3 - "$dir/metrics.jsonl" "$before" "$rate" <<'PY'
+import json, statistics, sys
+lines = [json.loads(l) for l in open(sys.argv[1])][int(sys.argv[2]) + 1:]
+lines = [l for l in lines if l.get("handover_p99_ms") is not None]
+for name in ("p50", "p99", "p999", "max"):
+    values = [l[f"handover_{name}_ms"] for l in lines]
+    print(f"handed over, {name}: median of the intervals {statistics.median(values):.2f} ms, worst {max(values):.2f} ms")
+print(f"at {sys.argv[3]} events/s asked for, {statistics.median(l['events_per_second'] for l in lines):.0f} taken; {len({l.get('model') for l in lines})} models, slowest {max(l.get('tick_seconds_max', 0) for l in lines)} s, longest pause {max(l.get('pause_ms_max', 0) for l in lines):.1f} ms")
+PY
   ;;
 replay)
   events=${EVENTS:-5000000}

@@ -9,7 +9,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 // Runs whose memory is on its way while one is added: a model of a large catalogue lies in main memory.
-#define AHEAD 6
+#define AHEAD 4
 
 INLINE void fetch(const affinity_run *run) {
   const char *ids = (const char *)run->ids, *values = (const char *)run->values;
@@ -59,7 +59,7 @@ size_t affinity_scores_take(double *scores, const uint32_t *touched, size_t coun
 }
 
 /// The `rank`-th largest (from 1) of `values`, which are rearranged (Hoare's selection).
-static double nth_largest(double *values, size_t count, size_t rank) {
+INLINE double nth_largest(double *values, size_t count, size_t rank) {
   size_t low = 0, high = count - 1;
   const size_t wanted = rank - 1;
   while (low < high) {
@@ -85,7 +85,7 @@ static double nth_largest(double *values, size_t count, size_t rank) {
   return values[wanted];
 }
 
-static size_t at_least(const double *sums, size_t count, double bound, uint32_t *places) {
+INLINE size_t at_least(const double *sums, size_t count, double bound, uint32_t *places) {
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
     places[kept] = (uint32_t)i;
@@ -94,7 +94,7 @@ static size_t at_least(const double *sums, size_t count, double bound, uint32_t 
   return kept;
 }
 
-size_t affinity_largest(const double *sums, size_t count, size_t top, double *scratch,
+LEVELS size_t affinity_largest(const double *sums, size_t count, size_t top, double *scratch,
                         uint32_t *places) {
   if (top == 0) return 0;
   if (count <= top) return at_least(sums, count, 0, places);
@@ -153,28 +153,30 @@ LEVELS static void rank_columns(const double *cells, size_t rows, size_t stride,
 
 size_t affinity_explain_cells(size_t runs) { return runs * AFFINITY_COLUMNS; }
 
-void affinity_runs_explain(const affinity_run *runs, size_t count, double *scores,
+void affinity_runs_explain(const affinity_run *runs, size_t count, uint8_t *restrict marks,
                            affinity_finalist *finalists, size_t finalist_count, double *cells,
-                           uint32_t *places, uint32_t *hits) {
+                           uint32_t *places) {
   const size_t stride = (finalist_count + LANES - 1) / LANES * LANES;
-  int64_t *const marks = (int64_t *)(void *)scores;
-  for (size_t i = 0; i < finalist_count; i++) marks[finalists[i].item] = (int64_t)(i + 1);
+  for (size_t i = 0; i < finalist_count; i++) marks[finalists[i].item] = (uint8_t)(i + 1);
   for (size_t i = 0; i < count * stride; i++) cells[i] = ABSENT;
   for (size_t r = 0; r < count; r++) {
     const uint32_t *ids = runs[r].ids;
-    const size_t length = runs[r].count;
-    size_t met = 0;
-    for (size_t k = 0; k < length; k++) {
-      hits[met] = (uint32_t)k;
-      // One that is left out is negative.
-      met += marks[ids[k]] > 0;
-    }
+    const double *values = runs[r].values;
+    const double weight = runs[r].weight;
     double *row = cells + r * stride - 1;
     uint32_t *place = places + r * stride - 1;
-    for (size_t h = 0; h < met; h++) {
-      const size_t k = hits[h], column = (size_t)marks[ids[k]];
-      row[column] = runs[r].values[k] * runs[r].weight;
-      place[column] = (uint32_t)k;
+    for (size_t from = 0; from < runs[r].count; from += 64) {
+      const size_t length = runs[r].count - from < 64 ? runs[r].count - from : 64;
+      // The first item's bit stands highest of `length`.
+      uint64_t others = 0;
+      for (size_t k = 0; k < length; k++) others = others + others + (marks[ids[from + k]] == 0);
+      uint64_t hits = ~others << (64 - length);
+      while (hits) {
+        const size_t k = from + (size_t)__builtin_clzll(hits), column = marks[ids[k]];
+        row[column] = values[k] * weight;
+        place[column] = (uint32_t)k;
+        hits &= ~(uint64_t)0 >> 1 >> __builtin_clzll(hits);
+      }
     }
   }
   for (size_t i = 0; i < finalist_count; i++) marks[finalists[i].item] = 0;

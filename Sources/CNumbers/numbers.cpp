@@ -13,6 +13,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace {
 
@@ -87,7 +90,29 @@ size_t format_any(double value, char *into) {
   return static_cast<size_t>(at - into);
 }
 
-/// Eight decimal digits as eight bytes 0 to 9, the first digit lowest.
+/// Sixteen decimal digits as bytes 0 to 9, the first digit lowest.
+struct Digits {
+  uint64_t first, second;
+};
+
+#if defined(__SSE2__)
+inline Digits sixteen_digits(uint64_t value) {
+  const uint64_t upper = value / 100000000;
+  // Two eights, four fours, eight twos, sixteen ones.
+  const __m128i eights = _mm_set_epi64x(static_cast<int64_t>(value - upper * 100000000), static_cast<int64_t>(upper));
+  const __m128i high4 = _mm_srli_epi64(_mm_mul_epu32(eights, _mm_set1_epi64x(109951163)), 40);
+  const __m128i low4 = _mm_sub_epi64(eights, _mm_mul_epu32(high4, _mm_set1_epi64x(10000)));
+  const __m128i fours = _mm_or_si128(high4, _mm_slli_epi64(low4, 32));
+  const __m128i high2 = _mm_srli_epi16(_mm_mulhi_epu16(fours, _mm_set1_epi16(5243)), 3);
+  const __m128i low2 = _mm_sub_epi16(fours, _mm_mullo_epi16(high2, _mm_set1_epi16(100)));
+  const __m128i twos = _mm_or_si128(high2, _mm_slli_epi32(low2, 16));
+  const __m128i high1 = _mm_mulhi_epu16(twos, _mm_set1_epi16(6554));
+  const __m128i low1 = _mm_sub_epi16(twos, _mm_mullo_epi16(high1, _mm_set1_epi16(10)));
+  const __m128i ones = _mm_or_si128(high1, _mm_slli_epi16(low1, 8));
+  return {static_cast<uint64_t>(_mm_cvtsi128_si64(ones)),
+          static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(ones, ones)))};
+}
+#else
 inline uint64_t eight_digits(uint64_t value) {
   const uint64_t high4 = value / 10000;
   const uint64_t fours = high4 | (value - high4 * 10000) << 32;
@@ -96,6 +121,11 @@ inline uint64_t eight_digits(uint64_t value) {
   const uint64_t high1 = (twos * 103 >> 10) & 0x000f000f000f000f;
   return high1 | (twos - high1 * 10) << 8;
 }
+inline Digits sixteen_digits(uint64_t value) {
+  const uint64_t upper = value / 100000000;
+  return {eight_digits(upper), eight_digits(value - upper * 100000000)};
+}
+#endif
 
 /// Writes a value in [1e-5, 1e15) that is certain; else 0.
 inline size_t format_common(uint64_t bits, char *into) {
@@ -128,9 +158,7 @@ inline size_t format_common(uint64_t bits, char *into) {
                            (behind - (uint64_t(1) << 63) + doubt <= 2 * doubt);
   if (__builtin_expect(is_doubtful | (whole > 9999999999999999), 0)) return 0;
   // Sixteen digits, perhaps with a zero in front, then the last one.
-  const uint64_t upper = whole / 100000000;
-  const uint64_t first = eight_digits(upper);
-  const uint64_t second = eight_digits(whole - upper * 100000000);
+  const auto [first, second] = sixteen_digits(whole);
   const int lead = whole < 1000000000000000;
   const int point = 16 - lead + k;
   // Behind the last digit that is not zero; which case it is cannot be foreseen, so both are computed.

@@ -60,6 +60,82 @@ import Testing
     }
   }
 
+  /// The digits are those of Swift's own writer: the fewest that read back, and of these the closest.
+  @Test func doublesHaveTheFewestDigits() {
+    let seed: UInt64 = 5
+    print("seed \(seed)")
+    var random = SplitMix(seed: seed)
+    var values: [Double] = []
+    for exponent in -30...30 {
+      for digits in 1...120 {
+        guard let value = Double("\(digits)e\(exponent)") else { continue }
+        values += [value, value.nextUp, value.nextDown]
+      }
+    }
+    for _ in 0..<100_000 {
+      values.append(random.unit())
+      // Any fraction, from 2^-30 to 2^30.
+      values.append(Double(bitPattern: random.next() >> 12 | UInt64(993 + random.below(60)) << 52))
+      values.append(Double(random.below(1_000_000)) / Double(1 + random.below(1000)))
+      values.append(Double(random.below(100_000_000)) * 1e-8)
+      values.append(Double(1 + random.below(500)) / (Double(1 + random.below(90_000))).squareRoot())
+    }
+    var writer = ByteWriter()
+    for value in values {
+      writer.removeAll()
+      writer.append(value)
+      let (ours, theirs) = (significant(writer.string), significant(value.description))
+      #expect(ours == theirs, "\(writer.string), not \(value)")
+      #expect(Double(writer.string) == value)
+    }
+  }
+
+  /// A number's digits without point, exponent and zeros around them.
+  private func significant(_ text: String) -> String {
+    let mantissa = text.prefix { $0 != "e" && $0 != "E" }.filter { $0 != "." }
+    let digits = mantissa.drop { $0 == "0" }
+    return String(String(digits.reversed()).drop { $0 == "0" }.reversed())
+  }
+
+  @Test func thePenWritesWhatTheWriterWrites() {
+    let seed: UInt64 = 6
+    print("seed \(seed)")
+    var random = SplitMix(seed: seed)
+    var writer = ByteWriter(capacity: 0)
+    var plain = ByteWriter()
+    var numbers: [UInt32] = [0, 9, 10, 99, 100, 99_999_999, 100_000_000, 999_999_999, 1_000_000_000, .max]
+    for _ in 0..<20_000 { numbers.append(UInt32(truncatingIfNeeded: random.next() >> 32) >> UInt32(random.below(32))) }
+    for number in numbers {
+      var pen = writer.begin(most: 200)
+      pen.text("n:")
+      pen.number(number)
+      pen.byte(0x2c)
+      pen.number(Double(number) / 7)
+      writer.finish(pen)
+      plain.append("n:")
+      plain.append(unsigned: UInt64(number))
+      plain.append(",")
+      plain.append(Double(number) / 7)
+      let text = [UInt8]((0..<random.below(70)).map { _ in UInt8(0x20 + random.below(96)) })
+      var isPlain = true
+      text.withUnsafeBytes { text in
+        var pen = writer.begin(most: 200)
+        isPlain = pen.quotedPlain(text)
+        writer.finish(pen)
+        if isPlain { plain.append(quoted: text) }
+      }
+      #expect(isPlain == !text.contains { $0 == 0x22 || $0 == 0x5c || $0 >= 0x80 })
+      let padded = text + [UInt8](repeating: 0, count: Pen.slack)
+      padded.withUnsafeBufferPointer {
+        var pen = writer.begin(most: 200)
+        pen.copy($0.baseAddress!, text.count)
+        writer.finish(pen)
+      }
+      text.withUnsafeBytes { plain.append(bytes: $0) }
+    }
+    #expect(Array(writer.bytes) == Array(plain.bytes))
+  }
+
   @Test func stringsReadBack() {
     let seed: UInt64 = 3
     print("seed \(seed)")

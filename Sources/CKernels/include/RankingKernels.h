@@ -61,11 +61,10 @@ size_t affinity_largest(const double *sums, size_t count, size_t top, double *sc
 size_t affinity_explain_cells(size_t runs);
 
 /// Walks the runs again for the contributions of the finalists, whose items are given; fills in everything else.
-/// An item is at most once in a run. `scores` is nowhere positive, and is so again afterwards; `hits` has room for
-/// the longest run.
-void affinity_runs_explain(const affinity_run *runs, size_t count, double *scores,
+/// An item is at most once in a run. `marks` has a byte for each item, zero, and again zero afterwards.
+void affinity_runs_explain(const affinity_run *runs, size_t count, uint8_t *marks,
                            affinity_finalist *finalists, size_t finalist_count, double *cells,
-                           uint32_t *places, uint32_t *hits);
+                           uint32_t *places);
 
 /// Asks for the memory at `address`, which need not be readable.
 static inline void affinity_prefetch_read(const void *address) { __builtin_prefetch(address); }

@@ -60,6 +60,11 @@ enum PrometheusText {
       "From event seen to recommendation acknowledged, over the last interval of the metrics log.",
       [("latency_p50_ms", "50"), ("latency_p99_ms", "99"), ("latency_p999_ms", "99.9"), ("latency_max_ms", "100")],
       label: "percentile", per: 1000),
+    Family(
+      .gauge, "recommendation_handover_seconds",
+      "From event seen to recommendation handed to the producer, over the last interval of the metrics log.",
+      [("handover_p50_ms", "50"), ("handover_p99_ms", "99"), ("handover_p999_ms", "99.9"), ("handover_max_ms", "100")],
+      label: "percentile", per: 1000),
     Family(.counter, "lists_made_total", "Lists made.", key: "lists_made"),
     Family(.counter, "causes_overtaken_total", "Lists left out since a later event of the same user came within the linger.", key: "causes_overtaken"),
     Family(.gauge, "lists_waiting", "Lists that wait out their linger.", key: "lists_waiting"),

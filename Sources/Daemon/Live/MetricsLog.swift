@@ -52,15 +52,11 @@ final class MetricsLog {
     lastLists = engine.listsMade
     line.put("lag_records", Int(lag))
     line.put("caught_up", isCaughtUp ? 1 : 0)
-    let latency = publisher.latency
-    line.put("latency_count", Int(latency.totalCount))
-    if latency.totalCount > 0 {
-      line.put("latency_p50_ms", Double(latency.valueAtPercentile(50)) / 1000)
-      line.put("latency_p99_ms", Double(latency.valueAtPercentile(99)) / 1000)
-      line.put("latency_p999_ms", Double(latency.valueAtPercentile(99.9)) / 1000)
-      line.put("latency_max_ms", Double(latency.max) / 1000)
-    }
+    line.put("latency_count", Int(publisher.latency.totalCount))
+    line.put("latency", publisher.latency)
+    line.put("handover", publisher.handover)
     publisher.latency.reset()
+    publisher.handover.reset()
     line.put(engine)
     line.put("catalogue_records", counters.catalogueRecords)
     line.put(rejects: counters.rejects, unknownTypes: counters.unknownTypes)

@@ -83,6 +83,9 @@ final class Publisher {
   /// Event seen to recommendation acknowledged, microseconds; reset with each metrics line.
   var latency = Histogram<UInt64>(
     highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: .three)
+  /// Event seen to recommendation handed to the producer, the same way.
+  var handover = Histogram<UInt64>(
+    highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: .three)
   private(set) var published = [Int](repeating: 0, count: OutputTopic.allCases.count)
   private(set) var acknowledged = 0
   private(set) var tooLarge = 0
@@ -199,6 +202,9 @@ final class Publisher {
       case .accepted:
         published[topic] += 1
         bytes += value?.count ?? 0
+        if record.receivedAt > 0 {
+          handover.record(Publisher.microseconds(from: record.receivedAt, to: clock.monotonic))
+        }
       case .queueFull:
         giveBack(slot)
         return i
@@ -326,8 +332,13 @@ final class Publisher {
     }
     acknowledged += 1
     if entry.receivedAt > 0 {
-      latency.record(UInt64(min(600_000_000, max(0, (now - entry.receivedAt) / 1000))))
+      latency.record(Publisher.microseconds(from: entry.receivedAt, to: now))
     }
+  }
+
+  /// As the histograms take it.
+  private static func microseconds(from start: Int64, to end: Int64) -> UInt64 {
+    UInt64(min(600_000_000, max(0, (end - start) / 1000)))
   }
 
   private func take(_ topic: OutputTopic, receivedAt: Int64) -> UInt32 {

@@ -4,6 +4,7 @@
 import Engine
 import Events
 import Glibc
+import Histogram
 import Recommender
 import Sparse
 
@@ -97,6 +98,15 @@ struct MetricsLine: ~Copyable {
     put("bytes.sessions", bytes.sessions)
     put("bytes.orders", bytes.orders)
     put("bytes.listeners", engine.audienceBytes)
+  }
+
+  /// Percentiles of a histogram of microseconds, where it has any.
+  mutating func put(_ name: String, _ histogram: Histogram<UInt64>) {
+    if histogram.totalCount == 0 { return }
+    put("\(name)_p50_ms", Double(histogram.valueAtPercentile(50)) / 1000)
+    put("\(name)_p99_ms", Double(histogram.valueAtPercentile(99)) / 1000)
+    put("\(name)_p999_ms", Double(histogram.valueAtPercentile(99.9)) / 1000)
+    put("\(name)_max_ms", Double(histogram.max) / 1000)
   }
 
   mutating func put(_ sizes: ModelSizes) {

@@ -17,6 +17,8 @@ typealias Finalist = affinity_finalist
 struct Candidates: ~Copyable {
   /// Per item: 0 = untouched, minus infinity = left out.
   private var scores: Vec<Double>
+  /// Per item: 0, but for the finalists that are explained just now.
+  private var marks: Vec<UInt8>
   private var excluded: Vec<UInt32>
   /// Left out of every list until the model changes.
   private var unavailable: Vec<UInt32>
@@ -36,6 +38,7 @@ struct Candidates: ~Copyable {
 
   init() {
     scores = Vec()
+    marks = Vec()
     excluded = Vec()
     unavailable = Vec()
     runs = Vec()
@@ -54,6 +57,7 @@ struct Candidates: ~Copyable {
 
   mutating func begin(itemLimit: Int) {
     scores.extend(to: itemLimit, with: 0)
+    marks.extend(to: itemLimit, with: 0)
     runs.removeAll()
     total = 0
   }
@@ -93,8 +97,6 @@ struct Candidates: ~Copyable {
     let found = affinity_largest(sums.base, count, top, scratch.base, places.base)
     finalists.removeAll()
     for i in 0..<found { finalists.append(Finalist(items.base[Int(places.base[i])])) }
-    // The places are taken over: room for the longest run, then for the order.
-    places.reserve(max(total, finalists.count))
     let room = affinity_explain_cells(runs.count)
     cells.reserve(room)
     cellPlaces.reserve(room)
@@ -102,8 +104,8 @@ struct Candidates: ~Copyable {
     while start < finalists.count {
       let some = min(finalists.count - start, Int(AFFINITY_COLUMNS))
       affinity_runs_explain(
-        runs.base, runs.count, scores.base, finalists.base + start, some, cells.base,
-        cellPlaces.base, places.base)
+        runs.base, runs.count, marks.base, finalists.base + start, some, cells.base,
+        cellPlaces.base)
       start += some
     }
     for i in 0..<excluded.count { scores[Int(excluded[i])] = 0 }
