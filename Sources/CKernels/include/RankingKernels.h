@@ -65,9 +65,6 @@ size_t affinity_explain_cells(size_t runs);
 void affinity_runs_explain(const affinity_run *runs, size_t count, uint8_t *marks,
                            affinity_finalist *finalists, size_t finalist_count, double *cells,
                            uint32_t *places);
-
-/// Asks for the memory at `address`, which need not be readable.
-static inline void affinity_prefetch_read(const void *address) { __builtin_prefetch(address); }
 #ifdef __cplusplus
 }
 #endif

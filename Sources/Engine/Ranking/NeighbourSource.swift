@@ -198,10 +198,10 @@ struct NeighbourSource: ~Copyable, CandidateSource {
   func fetch(_ reason: Reason, items: borrowing Interner) {
     let run = reason.run.pointee
     let table = tables.base + Int(run.source)
-    affinity_prefetch_read(table.pointee.both + (run.start &+ Int(reason.place)))
-    affinity_prefetch_read(table.pointee.targetCount + Int(reason.item))
-    affinity_prefetch_read(table.pointee.sourceCount + Int(run.because))
-    affinity_prefetch_read(items.key(run.because).baseAddress)
+    prefetch(table.pointee.both + (run.start &+ Int(reason.place)))
+    prefetch(table.pointee.targetCount + Int(reason.item))
+    prefetch(table.pointee.sourceCount + Int(run.because))
+    if let key = items.key(run.because).baseAddress { prefetch(key) }
   }
 
   @inline(__always)

@@ -7,7 +7,6 @@
 //
 // A list is a pure function of its cause: the rows just after it and the model in force there. Nothing is
 // allocated per list once the scratch has grown.
-import CKernels
 import Recommender
 import Sparse
 
@@ -99,7 +98,7 @@ struct Ranker: ~Copyable {
       let item = candidates.chosen(rank).pointee.item
       keys.append(items.key(item))
       prints.append(items.fingerprint(item))
-      affinity_prefetch_read(keys[rank].baseAddress)
+      if let key = keys[rank].baseAddress { prefetch(key) }
     }
   }
 
