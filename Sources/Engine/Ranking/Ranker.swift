@@ -5,8 +5,8 @@
 //   Candidates        sums, the best by threshold, and the contributions of these alone
 //   ListEncoder       the bytes around the reasons
 //
-// A list is a pure function of its cause: the rows just after it and the model in force there. Nothing is
-// allocated per list once the scratch has grown.
+// A list is a pure function of its cause: the rows just after it and the model in force there. Scratch is kept
+// from list to list.
 import Recommender
 import Sparse
 
