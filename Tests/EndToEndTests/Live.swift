@@ -83,7 +83,11 @@ final class LiveDaemon: @unchecked Sendable {
   private let arguments: [String]
 
   /// A new process with the same configuration and files.
-  func restart() throws { program = try Program(arguments, in: folder) }
+  func restart() throws {
+    isRestarted = true
+    program = try Program(arguments, in: folder)
+  }
+  private var isRestarted = false
 
   /// The last whole line of the metrics log.
   var metrics: JSON? {
@@ -132,7 +136,8 @@ final class LiveDaemon: @unchecked Sendable {
     ) {
       try requireRunning()
       guard let line = metrics, line["model"]?.string == model else { return false }
-      return line["events_total"]?.number ?? 0 >= Double(events)
+      // A restart from a snapshot has read only what came after it.
+      return (isRestarted || line["events_total"]?.number ?? 0 >= Double(events))
         && ["messages_waiting", "renewals_waiting", "lists_waiting", "messages_in_flight"].allSatisfy {
           line[$0]?.number == 0
         }

@@ -39,8 +39,8 @@ public struct Configuration: Equatable, Sendable {
   public var delivery = Delivery.exactlyOnce
   /// "off": no snapshots.
   public var stateDirectory = "/var/lib/affinity"
-  /// Empty: none.
-  public var snapshotKeyFile = ""
+  /// "none": there is none.
+  public var snapshotKeyFile = "none"
   /// Milliseconds between snapshots.
   public var snapshotInterval: Int64 = 300_000
   /// Bytes of one message; more is a dead letter.
@@ -98,6 +98,6 @@ extension DaemonOptions {
     delivery = configuration.delivery
     stateDirectory = configuration.stateDirectory == "off" ? nil : configuration.stateDirectory
     snapshotInterval = configuration.snapshotInterval
-    snapshotKeyFile = configuration.snapshotKeyFile.isEmpty ? nil : configuration.snapshotKeyFile
+    snapshotKeyFile = configuration.snapshotKeyFile == "none" ? nil : configuration.snapshotKeyFile
   }
 }

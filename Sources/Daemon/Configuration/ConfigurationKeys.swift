@@ -44,8 +44,8 @@ struct ConfigurationKey: Sendable {
       "state.directory", .text(\.stateDirectory), "/var/lib/affinity",
       "snapshots and the lock; off: neither"),
     key(
-      "state.key_file", .text(\.snapshotKeyFile), "",
-      "key that encrypts snapshots (32 bytes, hex or base64); else AFFINITY_SNAPSHOT_KEY"),
+      "state.key_file", .text(\.snapshotKeyFile), "none",
+      "file with the key that encrypts snapshots (32 bytes, hex or base64); none: AFFINITY_SNAPSHOT_KEY, if set"),
     key(
       "state.snapshot_interval", .duration(\.snapshotInterval, second...day), "5m",
       "time between snapshots", speed: true),
