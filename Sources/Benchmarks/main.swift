@@ -7,6 +7,7 @@ case "neighbours": benchNeighbours(arguments: Array(arguments.dropFirst()))
 case "rules": benchRules(arguments: Array(arguments.dropFirst()))
 case "ranking": benchRanking(arguments: Array(arguments.dropFirst()))
 case "apply": benchApply(arguments: Array(arguments.dropFirst()))
+case "erase": benchErase(arguments: Array(arguments.dropFirst()))
 case "snapshots": benchSnapshots(arguments: Array(arguments.dropFirst()))
 case "scaling": benchScaling(arguments: Array(arguments.dropFirst()))
 case "soak": benchSoak(arguments: Array(arguments.dropFirst()))
@@ -20,6 +21,7 @@ default:
       apply        decode and Engine.apply, with a tick per million events [events];
                    --pairs: effective pair updates per second, and exact ticks per distinct pair
       soak         a long log with bounded windows: what is held must not grow [events users items]
+      erase        one user out of a state of ten million events [events]
       snapshots    write, and read and check, plain and encrypted [folder] [megabytes]
       scaling      a whole shop of a size: USERS ITEMS EVENTS [TICKS]
     """)

@@ -109,6 +109,7 @@ void decide(Walk &w, affinity_event *event, uint32_t p) {
   if (w.type_given && !w.type_known) {
     o.kind = AFFINITY_UNKNOWN_TYPE;
     o.name = w.type_name;
+    o.bound = w.time_readable ? event->time : -1;
     return;
   }
   if (!w.faulty) w.check_presence(p);

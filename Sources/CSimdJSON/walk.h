@@ -43,6 +43,7 @@ struct Walk {
 
   bool faulty = false;      // a fault has been noted in `out`
   bool type_given = false, type_known = false, time_given = false;
+  bool time_readable = false; // given once, and a time
   uint32_t type_twice = UINT32_MAX; // where the second `type` is
   affinity_text type_name{nullptr, 0};
 
@@ -413,6 +414,7 @@ struct Walk {
       if (field == no_field) return skip(v);
       if (seen & 1u << field) {
         if (field == f_type) type_twice = place;
+        if (field == f_time) time_readable = false;
         fault(duplicate_key, field, place);
         return skip(v);
       }
@@ -428,7 +430,12 @@ struct Walk {
         type_known = event->type != other;
         return true;
       }
-      case f_time: return time(v, field, event->time, time_given);
+      case f_time: {
+        event->time = -1;
+        const bool good = time(v, field, event->time, time_given);
+        time_readable = time_given && event->time >= 0 && event->time <= latest_time;
+        return good;
+      }
       case f_ordered: {
         bool given = false;
         const bool good = time(v, field, event->ordered, given);

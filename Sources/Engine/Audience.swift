@@ -181,6 +181,37 @@ struct Audience: ~Copyable {
     pruneLimit = max(65_536, keys.liveCount * 2)
   }
 
+  /// Forgets the listener with all that waits for it.
+  /// - Returns: the lists that will not be made. Complexity: O(those that wait).
+  mutating func forget(_ id: UInt32) -> Int {
+    let listener = listeners[Int(id)]
+    // The id will be another's, which must not inherit a place.
+    var kept = head
+    for i in head..<queue.count where queue[i] != id {
+      queue[kept] = queue[i]
+      due[kept] = due[i]
+      kept += 1
+    }
+    queue.count = kept
+    due.count = kept
+    kept = renewalHead
+    for i in renewalHead..<renewals.count where renewals[i] != id {
+      renewals[kept] = renewals[i]
+      kept += 1
+    }
+    renewals.count = kept
+    kept = quietHead
+    for i in quietHead..<quiet.count where quiet[i] != id {
+      quiet[kept] = quiet[i]
+      kept += 1
+    }
+    quiet.count = kept
+    listeners[Int(id)] = Listener()
+    keys.remove(id)
+    if listener.isQuiet { return 0 }
+    return (listener.isPending ? 1 : 0) + (listener.needsRenewal ? 1 : 0)
+  }
+
   mutating func nextRenewal() -> UInt32? {
     while renewalHead < renewals.count {
       let id = renewals[renewalHead]

@@ -13,7 +13,8 @@ extension Engine {
       audience.pendingCount == 0 && audience.renewalCount == 0 && audience.quietCount == 0,
       "lists wait")
     state.put(
-      "engine", numbers: Int64(topics.count), streamTime ?? .min, lastRulesTick ?? .min)
+      "engine", numbers: Int64(topics.count), streamTime ?? .min, lastRulesTick ?? .min,
+      hasErasedBaskets ? 1 : 0)
     for (t, offsets) in positions.enumerated() { state.put("positions.\(t)", copying: offsets) }
     state.put("topics", strings: topics)
     state.group("interactions") { interactions.save(into: &$0) }
@@ -28,9 +29,10 @@ extension Engine {
   ) throws(StateError) {
     self.init(configuration, topics: topics)
     guard try state.strings("topics") == topics else { throw StateError("state of other topics") }
-    let numbers = try state.numbers("engine", count: 3)
+    let numbers = try state.numbers("engine", count: 4)
     streamTime = numbers[1] == .min ? nil : numbers[1]
     lastRulesTick = numbers[2] == .min ? nil : numbers[2]
+    hasErasedBaskets = numbers[3] != 0
     positions = []
     for t in topics.indices { positions.append(try state.array("positions.\(t)")) }
     interactions = try Interactions(

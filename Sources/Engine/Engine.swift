@@ -22,7 +22,7 @@ public enum Disposition: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case tooOld
   /// `consent: false`.
   case consentWithheld
-  /// An erasure; counted until erasures are carried out.
+  /// An erasure, carried out (Engine+Erasure).
   case erasure
   /// A rating without a value.
   case ratingWithoutValue
@@ -75,7 +75,7 @@ public struct Engine: ~Copyable {
   public var isSilent = false
   /// Applied events by type, and events by disposition.
   public private(set) var eventsByType = [Int](repeating: 0, count: EventType.allCases.count)
-  public private(set) var eventsByDisposition = [Int](
+  public internal(set) var eventsByDisposition = [Int](
     repeating: 0, count: Disposition.allCases.count)
   public private(set) var listsMade = 0
   public private(set) var causesOvertaken = 0
@@ -85,14 +85,16 @@ public struct Engine: ~Copyable {
   let places: MatrixPlaces
   private let causeTypes: [Bool]
   private var unheard = Outputs()
-  private var keyScratch = ByteWriter(capacity: 256)
+  var keyScratch = ByteWriter(capacity: 256)
   /// Scratch: events whose keys are resolved ahead of their turn, with the fingerprints of their items.
   private var prepared = Vec<PreparedEvent>()
   private var itemPrints = Vec<Fingerprint>()
   private var itemIDs = Vec<UInt32>()
-  /// Seals made when they were resolved: ids are given back at seals only.
+  /// Seals made when they were resolved: ids are given back at seals, and by erasures.
   private var preparedSeal = 0
   var lastRulesTick: Int64?
+  /// Baskets were erased that the rules in force count.
+  var hasErasedBaskets = false
 
   public init(_ configuration: EngineConfiguration, topics: [String] = ["shop.events"]) {
     self.configuration = configuration
@@ -156,9 +158,14 @@ public struct Engine: ~Copyable {
   // MARK: events
 
   /// The record at `position` was not an event (dead letter, unknown type): the position moves on.
-  public mutating func skip(_ position: LogPosition) { note(position) }
+  /// - Parameter time: of an unknown type the time, where it has one that is not in the future
+  ///   (`EventBatch.time(at:)`): it moves stream time as an event's does.
+  public mutating func skip(_ position: LogPosition, time: Int64? = nil) {
+    note(position)
+    if let time, time > streamTime ?? .min { streamTime = time }
+  }
 
-  /// A null value under a user's key: an erasure, counted until erasures are carried out.
+  /// A null value under a user's key, in a loop that does not carry erasures out yet: only counted.
   public mutating func countErasure(at position: LogPosition) {
     note(position)
     eventsByDisposition[Int(Disposition.erasure.rawValue)] &+= 1
@@ -187,6 +194,9 @@ public struct Engine: ~Copyable {
         event, resolve(event), at: position, clock: clock, receivedAt: receivedAt, into: &outputs)
       itemPrints.count = known
       itemIDs.count = known
+    }
+    if disposition == .erasure {
+      erase(event.user, request: event.id, time: event.time, at: position, into: &outputs)
     }
     eventsByDisposition[Int(disposition.rawValue)] &+= 1
     return disposition
@@ -239,8 +249,8 @@ public struct Engine: ~Copyable {
     }
   }
 
-  /// There was a seal between: an id may be another key's by now.
-  private mutating func forgetPreparedIDs() {
+  /// There was a seal or an erasure between: an id may be another key's by now.
+  mutating func forgetPreparedIDs() {
     for i in 0..<prepared.count { prepared.base[i].rows = Interactions.RowIDs() }
     for k in 0..<itemIDs.count { itemIDs[k] = Interactions.RowIDs.none }
     preparedSeal = interactions.sealNumber
@@ -248,7 +258,7 @@ public struct Engine: ~Copyable {
 
   /// What the event does and to which rows.
   private mutating func resolve(_ event: EventView) -> PreparedEvent {
-    if !event.consent { return PreparedEvent(.consentWithheld) }
+    if event.type != .erase && !event.consent { return PreparedEvent(.consentWithheld) }
     guard var (behaviour, isPositive) = Engine.meaning(of: event.type) else {
       return PreparedEvent(.erasure)
     }
@@ -352,7 +362,7 @@ public struct Engine: ~Copyable {
   /// Partitions of a topic whose positions are kept; a log file may claim any number.
   static let maximumPartitions = 1 << 16
 
-  private mutating func note(_ position: LogPosition) {
+  mutating func note(_ position: LogPosition) {
     let topic = Int(position.topic)
     let partition = Int(position.partition)
     guard topic < positions.count, partition >= 0, partition < Engine.maximumPartitions else {
@@ -369,19 +379,24 @@ public struct Engine: ~Copyable {
   private mutating func listenerID(
     _ event: EventView, _ act: Act, isCause: Bool
   ) -> UInt32? {
+    if event.user.count > 0 { return listenerID(user: event.user, act.userPrint, isCause) }
+    if event.session.count == 0 { return nil }
     keyScratch.removeAll()
-    if event.user.count > 0 {
-      let first = event.user[0]
-      if first != UInt8(ascii: "~") && first != Audience.escape {
-        return listenerID(event.user, act.userPrint, isCause)
-      }
-      keyScratch.append(byte: Audience.escape)
-      keyScratch.append(bytes: event.user)
-    } else {
-      if event.session.count == 0 { return nil }
-      keyScratch.append(byte: UInt8(ascii: "~"))
-      keyScratch.append(bytes: event.session)
+    keyScratch.append(byte: UInt8(ascii: "~"))
+    keyScratch.append(bytes: event.session)
+    return listenerID(keyScratch.bytes, Fingerprint(of: keyScratch.bytes), isCause)
+  }
+
+  mutating func listenerID(
+    user: UnsafeRawBufferPointer, _ print: Fingerprint, _ isCause: Bool
+  ) -> UInt32? {
+    let first = user[0]
+    if first != UInt8(ascii: "~") && first != Audience.escape {
+      return listenerID(user, print, isCause)
     }
+    keyScratch.removeAll()
+    keyScratch.append(byte: Audience.escape)
+    keyScratch.append(bytes: user)
     return listenerID(keyScratch.bytes, Fingerprint(of: keyScratch.bytes), isCause)
   }
 
@@ -562,14 +577,18 @@ public struct Engine: ~Copyable {
     }
     interactions.expire(tick: tick)
     let interval = configuration.rules.interval
-    let minesRules =
-      configuration.rulesEnabled && (lastRulesTick.map { tick - $0 >= interval } ?? true)
-    if minesRules { lastRulesTick = tick }
+    let isDue = configuration.rulesEnabled && (lastRulesTick.map { tick - $0 >= interval } ?? true)
+    if isDue { lastRulesTick = tick }
+    // Kept rules would go on counting erased baskets. The usual turn stays where it was, as in a run that
+    // never saw them.
+    let minesRules = isDue || configuration.rulesEnabled && hasErasedBaskets
+    hasErasedBaskets = false
     return Seal(
       number: interactions.sealNumber, sequence: sequence, tick: tick, positions: positions,
       topics: topics,
       horizons: (0..<interactions.matrices.count).map { interactions.horizon(matrix: $0) },
       digest: digest, removedItems: removed, batch: takeChanges(),
+      itemCount: interactions.heldItems,
       popularity: interactions.popularitySeal(), catalogue: catalogue.seal(),
       minesRules: minesRules)
   }

@@ -134,7 +134,7 @@ public struct ModelBuilder: ~Copyable {
       popularity, model, items: items, previousKeys: last?.popularKeys ?? [], into: &outputs)
     last = model
     var sizes = ModelSizes()
-    sizes.items = items.liveCount
+    sizes.items = seal.itemCount
     sizes.pairs = tables.reduce(0) { $0 + $1.pairs }
     sizes.neighbours = tables.reduce(0) { $0 + $1.neighbourCount }
     sizes.baskets = places.rules.map { counts.activeRows(matrix: $0) } ?? 0

@@ -4,7 +4,7 @@ import Sparse
 
 /// The topics of DESIGN §4 that the engine writes.
 public enum OutputTopic: UInt8, CaseIterable, Sendable, BitwiseCopyable {
-  case recommendations, neighbours, rules, popular, models, deadLetters
+  case recommendations, neighbours, rules, popular, models, deadLetters, receipts
 
   /// The name in configuration and of replay's file.
   public var name: String {
@@ -15,6 +15,18 @@ public enum OutputTopic: UInt8, CaseIterable, Sendable, BitwiseCopyable {
     case .popular: "popular"
     case .models: "models"
     case .deadLetters: "dead-letters"
+    case .receipts: "receipts"
+    }
+  }
+
+  /// The topics that hold something of a user under the user's key: an erasure puts null there.
+  public static let keyedByUser: [OutputTopic] = [.recommendations]
+
+  /// Whether every message counts; of the other topics the last one per key.
+  public var isLog: Bool {
+    switch self {
+    case .models, .deadLetters, .receipts: true
+    case .recommendations, .neighbours, .rules, .popular: false
     }
   }
 }

@@ -27,6 +27,8 @@ public struct Seal: Sendable {
   /// theirs before these were given back.
   public var removedItems: [UInt32]
   public var batch: ChangeBatch
+  /// Items that a slot or the catalogue holds.
+  public var itemCount: Int
   public var popularity: PopularitySeal
   public var catalogue: CatalogueSeal
   /// Whether rules are mined at this tick or kept.

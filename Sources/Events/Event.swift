@@ -83,9 +83,8 @@ public struct EventView: @unchecked Sendable {
   /// Whether a time of the event lies more than `tolerance` ms after its Kafka record's timestamp.
   /// A record without a timestamp (negative) has nothing to compare with.
   @inlinable public func isFuture(recordTimestamp: Int64, tolerance: Int64) -> Bool {
-    if recordTimestamp < 0 { return false }
-    let (bound, overflow) = recordTimestamp.addingReportingOverflow(tolerance)
-    return !overflow && (time > bound || (ordered ?? 0) > bound)
+    LogPosition.isFuture(
+      max(time, ordered ?? time), recordTimestamp: recordTimestamp, tolerance: tolerance)
   }
 }
 
@@ -97,6 +96,15 @@ public struct LogPosition: Hashable, Sendable {
   public var offset: Int64
   /// The record's own, milliseconds since 1970; -1 for none.
   public var timestamp: Int64
+
+  /// Whether `time` lies more than `tolerance` ms after a record's timestamp; never without one (negative).
+  @inlinable public static func isFuture(
+    _ time: Int64, recordTimestamp: Int64, tolerance: Int64
+  ) -> Bool {
+    if recordTimestamp < 0 { return false }
+    let (bound, overflow) = recordTimestamp.addingReportingOverflow(tolerance)
+    return !overflow && time > bound
+  }
 
   @inlinable public init(topic: UInt16 = 0, partition: Int32, offset: Int64, timestamp: Int64 = -1) {
     self.topic = topic

@@ -41,8 +41,9 @@ public struct EventLimits: Hashable, Sendable {
 /// What became of a message.
 public enum Decoded {
   case event(EventView)
-  /// A type we do not know: to be counted and passed over. The bytes live as long as the batch.
-  case unknownType(name: UnsafeRawBufferPointer)
+  /// A type we do not know: to be counted and passed over. `time` is its time, nil where it has none that
+  /// can be read; nothing else of it is looked at. The bytes live as long as the batch.
+  case unknownType(name: UnsafeRawBufferPointer, time: Int64?)
   /// A null value: the user who is the record's key is to be forgotten.
   case erasure
   case rejected(Rejection)
@@ -123,7 +124,7 @@ public final class EventBatch: @unchecked Sendable {
     case AFFINITY_EVENT.rawValue:
       if let event = outcome.event { return .event(EventView(record: event)) }
       preconditionFailure("an event outcome has its event")
-    case AFFINITY_UNKNOWN_TYPE.rawValue: return .unknownType(name: outcome.name.bytes)
+    case AFFINITY_UNKNOWN_TYPE.rawValue: return .unknownType(name: outcome.name.bytes, time: time(ofUnknown: outcome))
     case AFFINITY_NULL.rawValue: return .erasure
     default: return .rejected(Rejection(outcome, limits: limits))
     }
@@ -134,6 +135,17 @@ public final class EventBatch: @unchecked Sendable {
     assert(index >= 0 && index < count)
     guard let record = raw.pointee.outcomes[index].event else { return nil }
     return EventView(record: record)
+  }
+
+  /// The time of an event, or of a record of an unknown type where it has one: what stream time is made of.
+  public func time(at index: Int) -> Int64? {
+    if let event = event(at: index) { return event.time }
+    let outcome = raw.pointee.outcomes[index]
+    return UInt32(outcome.kind) == AFFINITY_UNKNOWN_TYPE.rawValue ? time(ofUnknown: outcome) : nil
+  }
+
+  private func time(ofUnknown outcome: affinity_outcome) -> Int64? {
+    outcome.bound >= 0 ? outcome.bound : nil
   }
 
   /// Where the message stood in the region given to `decodeLines` (without its newline).

@@ -13,6 +13,11 @@ public struct ByteWriter: ~Copyable {
   /// Valid until the next append.
   @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(storage.buffer) }
   @inlinable public mutating func removeAll() { storage.removeAll() }
+  /// As `removeAll`, and overwrites whatever stood here.
+  public mutating func wipe() {
+    storage.base.initialize(repeating: 0, count: storage.capacity)
+    storage.count = 0
+  }
   @inlinable public mutating func truncate(to count: Int) { storage.count = min(count, storage.count) }
   public var string: String { String(decoding: storage.buffer, as: UTF8.self) }
 

@@ -13,7 +13,7 @@ struct Affinityd: ParsableCommand {
     subcommands: [
       RunCommand.self, DemoCommand.self, ReplayCommand.self, ExplainCommand.self,
       SimulateCommand.self, ImportCommand.self, ValidateCommand.self, InspectCommand.self,
-      ProduceCommand.self, BrokerCommand.self,
+      ProduceCommand.self, EraseCommand.self, BrokerCommand.self,
     ])
 }
 

@@ -41,6 +41,24 @@ final class Driver {
     return disposition
   }
 
+  /// A record of an unknown type.
+  func skip(time: Int64?, partition: Int32 = 0, offset: Int64) {
+    clock = max(clock, time ?? .min)
+    engine.release(dueBy: clock, into: &outputs)
+    engine.skip(LogPosition(partition: partition, offset: offset), time: time)
+    collect()
+  }
+
+  /// A null value under the user's key.
+  func erase(_ user: String, partition: Int32 = 0, offset: Int64, timestamp: Int64 = -1) {
+    Array(user.utf8).withUnsafeBytes {
+      engine.erase(
+        user: $0,
+        at: LogPosition(partition: partition, offset: offset, timestamp: timestamp), into: &outputs)
+    }
+    collect()
+  }
+
   /// Flush, seal, build, activate, renew.
   func tick(_ time: Int64) { put(make(time)) }
 

@@ -20,7 +20,6 @@ import Testing
       let driver = Driver(configuration)
       var twin = Twin(configuration)
       var rules: [[String]: [TwinRule]]? = [:]
-      var minedAt: Int64?
       var waiting: (built: BuiltModel, at: Int)?
       var faults: [String] = []
       for (i, step) in steps.enumerated() {
@@ -32,17 +31,13 @@ import Testing
         switch step {
         case .event(let e):
           driver.apply(e, offset: Int64(i))
-          twin.events.append(e)
+          twin.take(e)
           if log.chance(0.3) { driver.builder.absorb(driver.engine.takeChanges()) }
         case .tick(let tick):
           // One model at a time.
           if let built = waiting?.built { driver.put(built) }
           let built = driver.make(tick)
-          twin.ticks.append(tick)
-          if configuration.rulesEnabled, minedAt.map({ tick - $0 >= configuration.rules.interval }) ?? true {
-            minedAt = tick
-            rules = twin.rules()
-          }
+          if twin.tick(tick) { rules = twin.rules() }
           faults += TwinTests.compareRows(driver, twin)
           faults += TwinTests.compareModel(driver, twin, built.model)
           waiting = (built, i + log.random.below(20))

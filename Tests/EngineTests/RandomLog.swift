@@ -11,6 +11,7 @@ enum Step {
   case tick(Int64)
 
   var isTick: Bool { if case .tick = self { true } else { false } }
+  var isErasure: Bool { if case .event(let e) = self { e.type == .erase } else { false } }
 }
 
 struct RandomLog {

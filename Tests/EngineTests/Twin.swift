@@ -34,12 +34,38 @@ func bytesPrecede(_ a: String, _ b: String) -> Bool { a.utf8.lexicographicallyPr
 
 struct Twin {
   let configuration: EngineConfiguration
-  /// In any order, repeats and all.
+  /// In any order, repeats and all; what an erasure took out is not among them.
   var events: [Event] = []
   /// All ticks so far.
   var ticks: [Int64] = []
+  private var minedAt: Int64?
+  /// Of a user with a row in the rules' matrix.
+  private var hasErasedBaskets = false
 
   init(_ configuration: EngineConfiguration) { self.configuration = configuration }
+
+  /// The event reaches the set; an erasure takes the user's out of it.
+  mutating func take(_ event: Event) {
+    guard event.type == .erase else {
+      events.append(event)
+      return
+    }
+    var alone = self
+    alone.events = events.filter { $0.user == event.user }
+    if !alone.rows(configuration.rules.matrix).isEmpty { hasErasedBaskets = true }
+    events.removeAll { $0.user == event.user }
+  }
+
+  /// - Returns: whether rules are mined at this tick.
+  mutating func tick(_ time: Int64) -> Bool {
+    ticks.append(time)
+    if !configuration.rulesEnabled { return false }
+    let isDue = minedAt.map { time - $0 >= configuration.rules.interval } ?? true
+    if isDue { minedAt = time }
+    let mines = isDue || hasErasedBaskets
+    hasErasedBaskets = false
+    return mines
+  }
 
   // MARK: rows
 

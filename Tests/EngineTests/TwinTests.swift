@@ -26,23 +26,16 @@ import Testing
     let driver = Driver(configuration)
     var twin = Twin(configuration)
     var rules: [[String]: [TwinRule]]? = [:]
-    var minedAt: Int64?
     var offset: Int64 = 0
     for (index, step) in steps.enumerated() {
       switch step {
       case .event(let event):
         driver.apply(event, offset: offset)
         offset += 1
-        twin.events.append(event)
+        twin.take(event)
       case .tick(let tick):
         driver.tick(tick)
-        twin.ticks.append(tick)
-        if configuration.rulesEnabled {
-          if minedAt.map({ tick - $0 >= configuration.rules.interval }) ?? true {
-            minedAt = tick
-            rules = twin.rules()
-          }
-        }
+        if twin.tick(tick) { rules = twin.rules() }
         var faults = compareRows(driver, twin)
         faults += compareModel(driver, twin, driver.engine.model)
         if let rules { faults += compareRules(driver, rules) }

@@ -54,14 +54,14 @@ struct Plain: Equatable, CustomStringConvertible {
 /// What became of a message, comparable.
 enum Result: Equatable {
   case event(Plain)
-  case unknownType([UInt8])
+  case unknownType([UInt8], time: Int64? = nil)
   case erasure
   case rejected(RejectReason)
 
   init(_ decoded: Decoded) {
     switch decoded {
     case .event(let view): self = .event(Plain(view))
-    case .unknownType(let name): self = .unknownType(Array(name))
+    case .unknownType(let name, let time): self = .unknownType(Array(name), time: time)
     case .erasure: self = .erasure
     case .rejected(let rejection): self = .rejected(rejection.reason)
     }

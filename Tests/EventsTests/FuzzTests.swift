@@ -122,8 +122,8 @@ enum Mutator {
 
   /// A type with a lone surrogate is unknown, whatever its bytes are made to be.
   func same(_ result: Result) -> Result {
-    if case .unknownType(let name) = result, name.first == 0 || name.contains(UInt8(ascii: "?")) {
-      return .unknownType([])
+    if case .unknownType(let name, let time) = result, name.first == 0 || name.contains(UInt8(ascii: "?")) {
+      return .unknownType([], time: time)
     }
     return result
   }

@@ -175,6 +175,30 @@ func event(item: String) -> String { event([("items", "[\(item)]")]) }
     #expect(decode(#"{"type":"odd""#) == .rejected(.malformedJSON))
   }
 
+  /// Stream time needs the time of what is otherwise passed over, if there is one.
+  @Test func anUnknownTypeKeepsItsTime() {
+    func time(_ rest: String) -> Int64? {
+      guard case .unknownType(_, let time) = decode(#"{"type":"odd""# + rest + "}") else {
+        Issue.record("\(rest)")
+        return nil
+      }
+      return time
+    }
+    #expect(time("") == nil)
+    #expect(time(#","time":5"#) == 5)
+    #expect(time(#","time":0"#) == 0)
+    #expect(time(#","user":{},"items":3,"time":"2026-03-01T10:15:30.123Z""#) == 1_772_360_130_123)
+    for bad in ["null", "-1", "1.5", "\"never\"", "true", "253402300800000", "[]", "1e300"] {
+      #expect(time(#","time":"# + bad) == nil, "\(bad)")
+    }
+    #expect(time(#","time":5,"time":5"#) == nil, "given twice")
+    let batch = EventBatch()
+    let lines = Array(#"{"type":"odd","time":7}"#.utf8) + [10] + Array(event().utf8) + [10, 91, 93, 10]
+    lines.withUnsafeBytes { _ = batch.decodeLines($0, budget: $0.count, isLast: true) }
+    #expect((0..<3).map { batch.time(at: $0) == nil } == [false, false, true])
+    #expect(batch.time(at: 0) == 7 && batch.time(at: 1) == batch.event(at: 1)?.time)
+  }
+
   @Test func unknownFieldsAreIgnoredWhateverTheyHold() {
     let deep = String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000)
     let pairs = String(repeating: #"{"a":"#, count: 5000) + "1" + String(repeating: "}", count: 5000)

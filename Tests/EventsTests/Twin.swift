@@ -249,6 +249,8 @@ func twin(_ bytes: [UInt8], limits: EventLimits = EventLimits()) -> Result {
   var event = Plain(type: .view, time: 0)
   var typeName: [UInt8]?
   var hasTime = false
+  var isTimeGood = false
+  var isTimeTwice = false
   var seen = Set<String>()
   for member in members {
     let key = name(member.key)
@@ -259,6 +261,7 @@ func twin(_ bytes: [UInt8], limits: EventLimits = EventLimits()) -> Result {
     if member.key == nil || !known.contains(key) { continue }
     if !seen.insert(key).inserted {
       if key == "type" { return .rejected(.duplicateKey) }
+      if key == "time" { isTimeTwice = true }
       fault(.duplicateKey)
       continue
     }
@@ -275,6 +278,13 @@ func twin(_ bytes: [UInt8], limits: EventLimits = EventLimits()) -> Result {
       if let ms = time(value) {
         event.time = ms
         hasTime = true
+        // Whatever else is wrong: does the time alone read as one?
+        switch value {
+        case .string(let text, let isText): isTimeGood = isText && twinTime(text) == ms
+        default: isTimeGood = true
+        }
+        isTimeGood = isTimeGood && ms >= 0 && ms <= 253_402_300_799_999
+        if case .number(let text) = value, whole(text) == nil { isTimeGood = false }
       }
     case "ordered": event.ordered = time(value)
     case "id": event.id = identifier(value)
@@ -343,7 +353,7 @@ func twin(_ bytes: [UInt8], limits: EventLimits = EventLimits()) -> Result {
 
   if let typeName {
     guard let type = EventType.allCases.first(where: { Array($0.name.utf8) == typeName }) else {
-      return .unknownType(typeName)
+      return .unknownType(typeName, time: isTimeGood && !isTimeTwice ? event.time : nil)
     }
     event.type = type
   }

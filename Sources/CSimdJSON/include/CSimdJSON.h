@@ -41,7 +41,8 @@ typedef struct affinity_outcome {
   size_t source_offset, source_count;    // place in the decoded region; offset 0 for a single message
   affinity_text name;                    // unknown type: its name; rejected: the faulty number or time
   size_t at;                             // rejected: where in the message
-  int64_t bound;                         // rejected: the number the message speaks of (a bound or a count)
+  int64_t bound;                         // rejected: the number the message speaks of (a bound or a count);
+                                         // unknown type: its time, -1 where none can be read
   uint32_t item;                         // rejected: place in `items`, or UINT32_MAX
   uint8_t kind, reason, field;
 } affinity_outcome;

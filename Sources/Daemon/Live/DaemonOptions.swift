@@ -24,6 +24,7 @@ public struct TopicNames: Sendable, Hashable {
     case .popular: popular
     case .models: models
     case .deadLetters: deadLetters
+    case .receipts: receipts
     }
   }
 

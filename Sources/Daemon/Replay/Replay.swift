@@ -126,12 +126,12 @@ public final class Replay {
     progress(total, total)
   }
 
-  /// By event time, then file, then line. A record without an event has the time of the one before it.
+  /// By event time, then file, then line. A record without a time has that of the one before it.
   private func runMerged(_ cursors: [LogCursor], _ total: Int) throws {
     var times = [Int64](repeating: .min, count: cursors.count)
     func look(_ c: Int) {
-      if !cursors[c].isAtEnd, let event = cursors[c].batch.event(at: cursors[c].index) {
-        times[c] = event.time
+      if !cursors[c].isAtEnd, let time = cursors[c].batch.time(at: cursors[c].index) {
+        times[c] = time
       }
     }
     for c in cursors.indices { look(c) }
@@ -164,10 +164,7 @@ public final class Replay {
       return
     }
     if position.topic != 0 {
-      try reject(
-        cursor, i, position,
-        Rejection(
-          reason: .malformedJSON, message: "a record of another topic than \(options.eventsTopic)"))
+      try reject(cursor, i, position, otherTopic)
       return
     }
     if event.isFuture(
@@ -179,20 +176,29 @@ public final class Replay {
           event, recordTimestamp: position.timestamp, tolerance: options.engine.futureTolerance))
       return
     }
-    if let tick = options.ticks.crossed(by: event.time, after: engine.streamTime) {
-      try self.tick(tick)
-    }
-    let clock = max(event.time, engine.streamTime ?? .min)
-    if let due = engine.nextDeadline, due <= clock {
-      engine.release(dueBy: clock, into: &outputs)
-      if outputs.byteCount > 1 << 20 { try sink.drain(&outputs) }
-    }
+    let clock = try arrive(at: event.time)
     if engine.apply(event, at: position, clock: clock, into: &outputs) == .applied {
       summary.applied &+= 1
     }
   }
 
+  /// Event time moves: the tick it crosses, then the lists whose linger has passed.
+  /// - Returns: the clock.
+  @inline(__always)
+  private func arrive(at time: Int64) throws -> Int64 {
+    if let tick = options.ticks.crossed(by: time, after: engine.streamTime) {
+      try self.tick(tick)
+    }
+    let clock = max(time, engine.streamTime ?? .min)
+    if let due = engine.nextDeadline, due <= clock {
+      engine.release(dueBy: clock, into: &outputs)
+      if outputs.byteCount > 1 << 20 { try sink.drain(&outputs) }
+    }
+    return clock
+  }
+
   private func takeOther(_ cursor: LogCursor, _ i: Int, _ position: LogPosition) throws {
+    if let time = knownTime(cursor.batch, i, position) { _ = try arrive(at: time) }
     takeOther(
       cursor.batch, i, position, key: cursor.key(i), value: { cursor.value(i) })
   }
@@ -205,15 +211,27 @@ public final class Replay {
     case .event: break
     case .unknownType:
       summary.unknownTypes += 1
-      engine.skip(position)
+      engine.skip(position, time: knownTime(batch, i, position))
+    case .erasure where position.topic != 0:
+      reject(key: key, value: value(), position, otherTopic)
     case .erasure:
-      if let key, let fault = key.withUnsafeBytes({ batch.fault(inErasureKey: $0) }) {
-        reject(key: key, value: value(), position, fault)
-      } else {
-        engine.countErasure(at: position)
+      (key ?? []).withUnsafeBytes { user in
+        if let fault = batch.fault(inErasureKey: user) {
+          reject(key: key, value: value(), position, fault)
+        } else {
+          engine.erase(user: user, at: position, into: &outputs)
+        }
       }
     case .rejected(let rejection): reject(key: key, value: value(), position, rejection)
     }
+  }
+
+  /// The time of a record of an unknown type, unless it lies in the future or the record is another topic's.
+  private func knownTime(_ batch: EventBatch, _ i: Int, _ position: LogPosition) -> Int64? {
+    guard position.topic == 0, let time = batch.time(at: i) else { return nil }
+    let isFuture = LogPosition.isFuture(
+      time, recordTimestamp: position.timestamp, tolerance: options.engine.futureTolerance)
+    return isFuture ? nil : time
   }
 
   // MARK: recorded ticks
@@ -263,6 +281,10 @@ public final class Replay {
       takeOther(batch, 0, position, key: key, value: { value })
       return
     }
+    if position.topic != 0 {
+      reject(key: key, value: value, position, otherTopic)
+      return
+    }
     let tolerance = options.engine.futureTolerance
     if event.isFuture(recordTimestamp: position.timestamp, tolerance: tolerance) {
       reject(
@@ -273,6 +295,11 @@ public final class Replay {
     if engine.apply(event, at: position, clock: 0, into: &outputs) == .applied {
       summary.applied &+= 1
     }
+  }
+
+  private var otherTopic: Rejection {
+    Rejection(
+      reason: .malformedJSON, message: "a record of another topic than \(options.eventsTopic)")
   }
 
   private func reject(

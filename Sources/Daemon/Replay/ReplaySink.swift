@@ -40,7 +40,7 @@ final class ReplaySink {
     if record.isDeletion { deletions += 1 }
     if record.topic == .recommendations && skipsRecommendations { return }
     // Logs keep every message; keyed topics their last one.
-    if isFinal && record.topic != .models && record.topic != .deadLetters {
+    if isFinal && !record.topic.isLog {
       let key = [UInt8](outputs.key(record))
       if record.isDeletion {
         last[Int(record.topic.rawValue)].removeValue(forKey: key)

@@ -97,12 +97,12 @@ public struct Interactions: ~Copyable {
     var context: ContextKind
     var row: UInt32
   }
-  private struct Gone: BitwiseCopyable {
+  struct Gone: BitwiseCopyable {
     var row: UInt32
     var item: UInt32
     var stamp: UInt64
   }
-  private var gone: Vec<Gone>
+  var gone: Vec<Gone>
   private var emptied: Vec<UInt32>
 
   /// Σ mod 2^128 over every slot of every matrix (DESIGN §5).
@@ -228,7 +228,7 @@ public struct Interactions: ~Copyable {
     public init() {}
   }
 
-  /// `known`: what `identify` found, with no seal since.
+  /// `known`: what `identify` found, with no seal and no erasure since.
   public mutating func rows(for act: Act, known: RowIDs = RowIDs()) -> RowIDs {
     let wanted = contextsOf[Int(act.behaviour.rawValue)]
     var ids = known
@@ -314,7 +314,7 @@ public struct Interactions: ~Copyable {
     return ids
   }
 
-  /// - Returns: those of the ids that really are the rows', good until the next seal; it asks for their
+  /// - Returns: those of the ids that really are the rows', good until the next seal or erasure; it asks for their
   ///   headers.
   @inline(__always)
   public func identify(_ probable: RowIDs, of act: Act) -> RowIDs {
@@ -382,6 +382,14 @@ public struct Interactions: ~Copyable {
     if let user, userRefs[Int(user)] == 0, !hasLinkedRows(user) { users.remove(user) }
   }
 
+  func rowPrint(_ context: ContextKind, _ row: UInt32) -> Fingerprint {
+    switch context {
+    case .user: users.fingerprint(row)
+    case .session: sessions.fingerprint(row)
+    case .order: orders.fingerprint(row)
+    }
+  }
+
   private func rowReferences(_ context: ContextKind, _ row: UInt32) -> UInt8 {
     switch context {
     case .user: userRefs[Int(row)]
@@ -426,7 +434,7 @@ public struct Interactions: ~Copyable {
   }
 
   /// A slot has left: digest, references, counts.
-  private mutating func release(
+  mutating func release(
     _ matrix: Int, _ rowPrint: Fingerprint, _ item: UInt32, _ stamp: UInt64
   ) {
     digest &-= Fingerprint(rowPrint, items.fingerprint(item), stamp, tags[matrix])
@@ -523,13 +531,7 @@ public struct Interactions: ~Copyable {
         emptied: { emptied.append($0) })
       for i in 0..<gone.count {
         let slot = gone[i]
-        let print: Fingerprint =
-          switch context {
-          case .user: users.fingerprint(slot.row)
-          case .session: sessions.fingerprint(slot.row)
-          case .order: orders.fingerprint(slot.row)
-          }
-        release(m, print, slot.item, slot.stamp)
+        release(m, rowPrint(context, slot.row), slot.item, slot.stamp)
       }
       for i in 0..<emptied.count {
         let row = emptied[i]
@@ -608,6 +610,14 @@ public struct Interactions: ~Copyable {
     return removed
   }
 
+  /// Items that a slot or the catalogue holds. Those whose ids are yet to be given back do not count, so
+  /// that the number is a function of the rows.
+  public var heldItems: Int {
+    var dead = 0
+    for i in 0..<deadItems.count where itemRefs[Int(deadItems[i])] == 0 { dead += 1 }
+    return items.liveCount - dead
+  }
+
   public mutating func takeChanges(matrix: Int) -> RowChanges { stores[matrix].takeChanges() }
   public func changedRows(matrix: Int) -> Int { stores[matrix].dirtyCount }
   public func horizon(matrix: Int) -> Int64 { stores[matrix].horizon }
@@ -643,6 +653,8 @@ public struct Interactions: ~Copyable {
       precondition(items.isLive(UInt32(i)) || refs[i] == 0, "a slot of an item without a key")
       if items.isLive(UInt32(i)) { precondition(itemRefs[i] >= refs[i], "an item's references") }
     }
+    let held = (0..<refs.count).count { items.isLive(UInt32($0)) && itemRefs[$0] > 0 }
+    precondition(held == heldItems, "items held")
     for context in ContextKind.allCases {
       let (limit, live) =
         switch context {

@@ -320,6 +320,27 @@ public struct RowStore: ~Copyable {
     if header.count > 16 { prefetch(start + 4 * Int(header.count) - 8) }
   }
 
+  // MARK: erasure
+
+  /// Drops every slot of the row and overwrites the place where they stood. `dropped` is told each.
+  mutating func clear(_ row: UInt32, dropped: (_ item: UInt32, _ stamp: UInt64) -> Void) {
+    if isEmpty(row) { return }
+    var header = headers[Int(row)]
+    let (ids, stamps) = slots(of: row)
+    for k in 0..<ids.count {
+      dropped(ids[k], stamps[k])
+      if Stamp.isActive(stamps[k]) { loseActive(row, &header) }
+    }
+    slots -= ids.count
+    if header.sizeClass > 0 {
+      arena.wipe(header)
+      arena.release(header)
+    }
+    var empty = Header()
+    empty.isDirty = header.isDirty
+    headers[Int(row)] = empty
+  }
+
   // MARK: sealing and expiry
 
   /// The rows whose active set changed since the last call, with their active items (in row order).

@@ -187,6 +187,12 @@ struct SlotArena: ~Copyable {
     return UInt32(place)
   }
 
+  /// Overwrites a block.
+  func wipe(_ header: RowStore.Header) {
+    (words.base + Int(header.place)).update(
+      repeating: 0, count: words(header.sizeClass, header.format))
+  }
+
   mutating func release(_ header: RowStore.Header) {
     let list = Int(header.format) * 128 + Int(header.sizeClass)
     words[Int(header.place)] = heads[list]

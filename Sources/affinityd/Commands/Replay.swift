@@ -14,7 +14,7 @@ struct ReplayCommand: ParsableCommand {
       """)
 
   @Argument(help: "Logs.") var files: [String]
-  @Option(help: "Folder for recommendations.jsonl, neighbours.jsonl, rules.jsonl, popular.jsonl, models.jsonl, dead-letters.jsonl and metrics.jsonl.")
+  @Option(help: "Folder for recommendations.jsonl, neighbours.jsonl, rules.jsonl, popular.jsonl, models.jsonl, dead-letters.jsonl, receipts.jsonl and metrics.jsonl.")
   var out: String
   @Option(help: "When models are made: a duration of event time, `end` (one, after the last event), or `recorded:FILE` (as the records of the models topic in FILE say).")
   var ticks: TicksArgument = TicksArgument(ticks: .every(86_400_000))
