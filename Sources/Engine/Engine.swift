@@ -165,12 +165,6 @@ public struct Engine: ~Copyable {
     if let time, time > streamTime ?? .min { streamTime = time }
   }
 
-  /// A null value under a user's key, in a loop that does not carry erasures out yet: only counted.
-  public mutating func countErasure(at position: LogPosition) {
-    note(position)
-    eventsByDisposition[Int(Disposition.erasure.rawValue)] &+= 1
-  }
-
   /// Applies one event. `clock` is the driver's (stream time in replay, the wall live): a cause waits
   /// until `clock` + linger.
   ///

@@ -223,7 +223,10 @@ package final class LiveLoop {
       }
       guard let event = batch.events.event(at: i) else {
         counters.unknownTypes += 1
-        engine.skip(position)
+        let time = batch.events.time(at: i)
+        let isFuture = LogPosition.isFuture(
+          time ?? .min, recordTimestamp: place.timestamp, tolerance: options.engine.futureTolerance)
+        engine.skip(position, time: isFuture ? nil : time)
         continue
       }
       engine.isSilent = position.offset < committed[position.partition] ?? 0
@@ -239,7 +242,9 @@ package final class LiveLoop {
   private func take(_ record: RecordBatch.Other, _ position: LogPosition) {
     switch record.kind {
     case .rejected(let rejection): reject(record, position, rejection)
-    case .erasure: engine.countErasure(at: position)
+    case .erasure:
+      engine.isSilent = position.offset < committed[position.partition] ?? 0
+      (record.key ?? []).withUnsafeBytes { engine.erase(user: $0, at: position, into: &outputs) }
     case .catalogue:
       counters.catalogueRecords += 1
       cataloguePositions[position.partition] = position.offset + 1
