@@ -107,6 +107,13 @@ let package = Package(
       ],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
+      name: "SimulationTests",
+      dependencies: [
+        "Daemon", "SimulatedKafka", "Kafka", "Engine", "Events", "Snapshots", "Sparse", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .testTarget(
       name: "EndToEndTests", dependencies: ["Kafka", "Events"], swiftSettings: strict),
   ],
   cxxLanguageStandard: .cxx17

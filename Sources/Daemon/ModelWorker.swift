@@ -19,6 +19,12 @@ public final class ModelWorker: ModelMaker, @unchecked Sendable {
     public var built: BuiltModel
     public var seconds: Double
     public var bytes: (counts: Int, items: Int)
+
+    package init(built: BuiltModel, seconds: Double, bytes: (counts: Int, items: Int)) {
+      self.built = built
+      self.seconds = seconds
+      self.bytes = bytes
+    }
   }
 
   public convenience init(

@@ -17,7 +17,7 @@ public struct DaemonFailure: Error, CustomStringConvertible {
   public var status: Int32
   /// A stop was asked for before anything had begun.
   static let stopped = DaemonFailure(description: "stopped at the start", status: 0)
-  static func tryAgain(_ text: String) -> DaemonFailure {
+  package static func tryAgain(_ text: String) -> DaemonFailure {
     DaemonFailure(description: text, status: 75)
   }
 }

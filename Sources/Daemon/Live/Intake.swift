@@ -237,7 +237,7 @@ final class Intake: RecordSource, @unchecked Sendable {
       if !bounds.isEmpty, message.topic == 0, let bound = bounds[message.partition],
         message.offset >= bound
       {
-        hold(message.place, at: message.offset, receivedAt)
+        hold(message.place, at: message.offset, limit: bound, receivedAt)
         continue
       }
       if let full = current, isFull(full) { handOver() }
@@ -266,10 +266,12 @@ final class Intake: RecordSource, @unchecked Sendable {
   }
 
   /// The partition has reached its limit: what follows is read again when limits are lifted.
-  private func hold(_ place: TopicPartition, at offset: Int64, _ receivedAt: Int64) {
+  private func hold(
+    _ place: TopicPartition, at offset: Int64, limit: Int64, _ receivedAt: Int64
+  ) {
     if held[place] != nil { return }
     held[place] = offset
-    batch(receivedAt).notices.append(.limitReached(place))
+    batch(receivedAt).notices.append(.limitReached(place, limit: limit))
     // Only to spare the broker: records that come nevertheless are left out as these were.
     do throws(KafkaError) { try consumer.pause([place]) } catch { warn("pause: \(error)") }
   }
@@ -286,10 +288,10 @@ final class Intake: RecordSource, @unchecked Sendable {
     for request in due {
       switch request {
       case .limit(let limits):
-        bounds = limits
         // A partition whose new limit is the old one waits on, and need not say so again.
-        let starts = held.filter { place, at in limits[place.partition].map { at < $0 } ?? true }
+        let starts = held.filter { bounds[$0.key.partition] != limits[$0.key.partition] }
           .sorted { $0.key < $1.key }
+        bounds = limits
         for start in starts { held[start.key] = nil }
         if starts.isEmpty { continue }
         try consumer.restart(starts.map { PartitionStart($0.key, .at($0.value)) })

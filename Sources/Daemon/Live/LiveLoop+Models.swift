@@ -184,10 +184,12 @@ extension LiveLoop {
           return
         }
       }
+      let before = restoration.limits
       restoration.finish()
-      source.limit(restoration.limits)
+      let limits = restoration.limits
+      waiting = waiting.filter { before[$0.partition] == limits[$0.partition] }
+      source.limit(limits)
       if !restoration.isUnderWay {
-        atEnd = []
         nextTick = now() + options.modelInterval * 1_000_000
         log.info("restored: rows digest \(engine.digest.hex), \(engine.model?.id ?? "no model")")
       }

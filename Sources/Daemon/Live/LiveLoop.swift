@@ -80,6 +80,8 @@ package final class LiveLoop {
   /// Partitions that are ours, and those read to their end.
   var mine: [TopicPartition] = []
   var atEnd = Set<TopicPartition>()
+  /// Those that wait at a limit.
+  var waiting = Set<TopicPartition>()
   /// Every partition was read to its end once: new ticks are had.
   var isCaughtUp = false
 
@@ -182,7 +184,9 @@ package final class LiveLoop {
     var wait: Int64 = 100
     let now = now()
     if let due = engine.nextDeadline { wait = min(wait, max(0, due - now / 1_000_000)) }
-    if cut == nil { wait = min(wait, max(0, (nextCommit - now) / 1_000_000)) }
+    if cut == nil && engine.model != nil && !restoration.isUnderWay {
+      wait = min(wait, max(0, (nextCommit - now) / 1_000_000))
+    }
     return Int(wait)
   }
 
@@ -279,11 +283,17 @@ package final class LiveLoop {
   private func handle(_ notice: Notice) throws(DaemonFailure) {
     let event: ConsumerEvent
     switch notice {
-    case .limitReached(let place): return restoration.reached(place)
+    case .limitReached(let place, let limit):
+      // One of before may be on its way still.
+      if restoration.limit(place.partition) != limit { return }
+      waiting.insert(place)
+      return restoration.reached(place)
     case .client(let told): event = told
     }
     switch event {
     case .endOfPartition(let place, _):
+      // Fetched to its end, but of what lies behind its limit nothing is taken yet.
+      if waiting.contains(place) { return }
       atEnd.insert(place)
       restoration.reached(place)
     case .offsetOutOfRange(let place, let offset, _):
@@ -311,6 +321,7 @@ package final class LiveLoop {
   private func assigned(_ partitions: [CommittedOffset]) {
     mine = partitions.map(\.place)
     atEnd = []
+    waiting = []
     isCaughtUp = false
     let events = partitions.filter { $0.place.topic == 0 }
     for one in partitions {

@@ -31,8 +31,8 @@ package struct PartitionPlan {
 /// What a source tells besides records.
 package enum Notice {
   case client(ConsumerEvent)
-  /// The partition's next record is not below its limit: it waits.
-  case limitReached(TopicPartition)
+  /// The partition's next record is not below this limit: it waits.
+  case limitReached(TopicPartition, limit: Int64)
 }
 
 /// Called by the loop's thread only.
@@ -47,7 +47,7 @@ package protocol RecordSource: AnyObject {
   /// The answer to `revoked`.
   func release()
   /// New limits, by partition of the events topic; without one a partition reads on. Where partitions
-  /// wait at an old one, reading goes on up to the new one.
+  /// wait at an old one, reading goes on up to the new one, and is told again to have come there.
   func limit(_ limits: [Int32: Int64])
   /// Reads this partition from its earliest record, after `offsetOutOfRange`.
   func restartAtBeginning(_ place: TopicPartition)

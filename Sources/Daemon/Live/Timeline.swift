@@ -78,9 +78,9 @@ struct Timeline {
   private static func withoutSnapshot(
     _ known: [RecordedModel], _ committed: EventVector
   ) -> [RecordedModel] {
-    guard let last = known.lastIndex(where: { isReached($0.activation, by: committed) }) else {
-      return []
-    }
+    if known.isEmpty { return [] }
+    // None: the first has come into force, and nothing was committed since.
+    let last = known.lastIndex { isReached($0.activation, by: committed) } ?? 0
     var wanted = Array(known[last...])
     if let from = known[last].rulesFrom, from != known[last].number {
       guard let rules = known.first(where: { $0.number == from }) else { return [] }

@@ -8,19 +8,19 @@ import Sparse
 
 /// One record of the models topic.
 package struct RecordedModel: Sendable, Equatable {
-  var number: Int
+  package var number: Int
   /// τ, ms.
-  var tick: Int64
+  package var tick: Int64
   /// Next offset per partition of the events topic.
-  var offsets: [Int32: Int64]
-  var activation: [Int32: Int64]
+  package var offsets: [Int32: Int64]
+  package var activation: [Int32: Int64]
   /// The model at whose tick its rules were mined; nil where it has none or the record does not say.
-  var rulesFrom: Int?
+  package var rulesFrom: Int?
   /// See `EngineConfiguration.fingerprint`; empty in records of before.
-  var configuration = ""
+  package var configuration = ""
 
   /// - Returns: nil where that is no record of a model with offsets and activation of `topic`.
-  init?(_ json: JSON, topic: String) {
+  package init?(_ json: JSON, topic: String) {
     guard let id = json["model"]?.string, let sequence = RecordedModel.number(id),
       let tick = json["tick"]?.string.flatMap({ EventTime.parse($0) }),
       let offsets = RecordedModel.vector(json["offsets"], topic),

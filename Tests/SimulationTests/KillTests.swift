@@ -1,0 +1,132 @@
+// The daemon's own loop in a simulated world, killed again and again: afterwards everything has been said as
+// an undisturbed replay of the log with the recorded ticks says it; once, or at least once.
+//
+// A failing seed is printed; `AFFINITY_SEED=17` runs it alone, `AFFINITY_SEEDS=5000` (make simulate) more.
+import Glibc
+import SimulatedKafka
+import Sparse
+import Testing
+
+func setting(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
+
+/// What many worlds have seen, so that what should have happened must have.
+struct Tally {
+  var worlds = 0
+  var lives = 0
+  var models = 0
+  var snapshots = 0
+  var restored = 0
+  var messages = 0
+  var overtaken = 0
+  var repeats = 0
+  var lists = 0
+  var snapshotFailures = 0
+  var endings: [String: Int] = [:]
+
+  /// The end of a world: its verdict, and what it adds.
+  mutating func add(_ world: SimulatedWorld, _ what: String) {
+    let (verdict, replay, models, faults) = world.verdict()
+    let all = faults + verdict.faults
+    if !all.isEmpty {
+      Issue.record(
+        "seed \(world.seed) (\(what)), \(world.lives) lives: \(all.joined(separator: "\n  "))")
+      if setting("AFFINITY_SEED") != nil { for line in world.lines.all { print(line) } }
+    }
+    worlds += 1
+    lives += world.lives
+    self.models += models
+    snapshots += world.snapshots
+    restored += world.restored
+    snapshotFailures += world.snapshotFailures
+    messages += verdict.messages
+    overtaken += verdict.overtaken
+    repeats += verdict.repeats
+    lists += replay.lists
+    endings.merge(world.endings) { $0 + $1 }
+  }
+}
+
+@Suite struct KillTests {
+  static func seeds(_ count: Int) -> ClosedRange<UInt64> {
+    if let one = setting("AFFINITY_SEED") { return one...one }
+    return 1...max(1, setting("AFFINITY_SEEDS") ?? UInt64(count))
+  }
+
+  /// One life from beginning to end.
+  @Test(arguments: [true, false]) func undisturbed(exactlyOnce: Bool) throws {
+    var tally = Tally()
+    for seed in Self.seeds(20) {
+      var settings = SimulatedWorld.Settings()
+      settings.exactlyOnce = exactlyOnce
+      settings.partitions = 1 + Int(seed % 3)
+      let world = SimulatedWorld(seed: seed, settings)
+      world.expect(200, within: 8_000)
+      try world.live(.quiet(drains: seed % 2 == 0))
+      tally.add(world, "undisturbed")
+    }
+    print("undisturbed, \(exactlyOnce ? "exactly once" : "at least once"): \(tally)")
+    #expect(tally.repeats == 0)
+    #expect(tally.models > tally.worlds * 5 && tally.snapshots > tally.worlds * 2)
+  }
+
+  /// A small log, and a death before and after every single request of a life.
+  @Test(arguments: [true]) func everyRequest(exactlyOnce: Bool) throws {
+    var tally = Tally()
+    func world() -> SimulatedWorld {
+      var settings = SimulatedWorld.Settings()
+      settings.exactlyOnce = exactlyOnce
+      settings.modelInterval = 300
+      settings.snapshotInterval = 500
+      let world = SimulatedWorld(seed: setting("AFFINITY_SEED") ?? 4, settings)
+      world.expect(40, within: 1_200)
+      return world
+    }
+    let whole = world()
+    try whole.live(.quiet(drains: true))
+    let steps = whole.steps.requests
+    for step in 1...steps {
+      for plan in [CrashPlan.before(step), .after(step)] {
+        let world = world()
+        try world.live(.crash(plan))
+        try world.live(.quiet(drains: false))
+        tally.add(world, "\(plan) of \(steps)")
+      }
+    }
+    print("every request, \(exactlyOnce ? "exactly once" : "at least once"): \(steps) of them, \(tally)")
+    #expect(steps > 50 && tally.endings["crash"] ?? 0 > steps)
+  }
+
+  /// The same for every call of the disk: a death in it, no space, an error. After an error the same life
+  /// goes on and writes the next snapshot.
+  @Test(arguments: [true, false]) func everyCallOfTheDisk(exactlyOnce: Bool) throws {
+    var tally = Tally()
+    func world() -> SimulatedWorld {
+      var settings = SimulatedWorld.Settings()
+      settings.exactlyOnce = exactlyOnce
+      settings.modelInterval = 300
+      settings.snapshotInterval = 400
+      let world = SimulatedWorld(seed: setting("AFFINITY_SEED") ?? 5, settings)
+      world.expect(40, within: 1_500)
+      return world
+    }
+    let whole = world()
+    try whole.live(.quiet(drains: true))
+    let steps = whole.steps.disk
+    // The first calls are the start's, which does not go on without its folder.
+    for step in 5...steps {
+      let killed = world()
+      try killed.live(.disk(call: step))
+      try killed.live(.quiet(drains: false))
+      tally.add(killed, "killed in call \(step) of \(steps)")
+      for code in [ENOSPC, EIO] {
+        let failed = world()
+        try failed.live(.quiet(drains: true), failing: (step, code))
+        try failed.live(.quiet(drains: false))
+        tally.add(failed, "errno \(code) in call \(step) of \(steps)")
+        #expect(failed.snapshots > 0)
+      }
+    }
+    print("every call of the disk: \(steps) of them, \(tally)")
+    #expect(steps > 50 && tally.snapshotFailures > steps && tally.endings["failure"] == nil)
+  }
+}
