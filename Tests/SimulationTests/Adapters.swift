@@ -65,6 +65,10 @@ final class SimulatedSource: RecordSource {
     batch = RecordBatch(limits: limits, futureTolerance: futureTolerance)
   }
 
+  var partitionCount: Int {
+    topics.reduce(0) { $0 + consumer.process.cluster.partitionCount($1) }
+  }
+
   /// Whose membership offsets in transactions are bound to.
   var member: SimulatedConsumer { consumer }
 

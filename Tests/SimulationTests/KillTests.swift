@@ -69,8 +69,36 @@ struct Tally {
     #expect(tally.models > tally.worlds * 5 && tally.snapshots > tally.worlds * 2)
   }
 
+  /// Killed at random requests, calls of the disk and times.
+  @Test(arguments: [true, false]) func killed(exactlyOnce: Bool) throws {
+    var tally = Tally()
+    for seed in Self.seeds(40) {
+      var settings = SimulatedWorld.Settings()
+      settings.exactlyOnce = exactlyOnce
+      settings.partitions = 1 + Int(seed % 3)
+      settings.shortWrites = seed % 4 == 0
+      let world = SimulatedWorld(seed: seed, settings)
+      for _ in 0..<10 {
+        world.expect(10 + world.draw(30), within: 200 + world.draw(6_000))
+        let far = [20, 100, 600][world.draw(3)]
+        switch world.draw(6) {
+        case 0, 1: try world.live(.crash(.before(1 + world.draw(far))))
+        case 2, 3: try world.live(.crash(.after(1 + world.draw(far))))
+        case 4: try world.live(.disk(call: 1 + world.draw(60)))
+        default:
+          try world.live(
+            world.draw(3) == 0
+              ? .drain(milliseconds: world.draw(8_000)) : .kill(milliseconds: world.draw(8_000)))
+        }
+      }
+      try world.live(.quiet(drains: world.draw(2) == 0))
+      tally.add(world, "killed")
+    }
+    print("killed, \(exactlyOnce ? "exactly once" : "at least once"): \(tally)")
+  }
+
   /// A small log, and a death before and after every single request of a life.
-  @Test(arguments: [true]) func everyRequest(exactlyOnce: Bool) throws {
+  @Test(arguments: [true, false]) func everyRequest(exactlyOnce: Bool) throws {
     var tally = Tally()
     func world() -> SimulatedWorld {
       var settings = SimulatedWorld.Settings()

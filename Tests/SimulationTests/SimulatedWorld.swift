@@ -44,6 +44,7 @@ final class SimulatedWorld {
     var exactlyOnce = true
     var partitions = 2
     var malformed = true
+    var shortWrites = false
     /// Chance in a million that something happens to a request.
     var faults = 0
     var cluster = ClusterOptions()
@@ -103,7 +104,7 @@ final class SimulatedWorld {
       cluster.faults.plan = plan
     }
     disk = SimulatedDisk(seed: random.next())
-    disk.shortWrites = random.below(4) == 0
+    disk.shortWrites = settings.shortWrites
     shop = ShopLog(
       seed: random.next(), partitions: settings.partitions, malformed: settings.malformed)
     var options = DaemonOptions()
@@ -146,6 +147,11 @@ final class SimulatedWorld {
   /// - Parameter failing: a call of the disk, and the errno with which it fails.
   func live(_ end: LifeEnd, failing: (call: Int, code: Int32)? = nil) throws {
     lives += 1
+    let committed = written.indices.map {
+      cluster.committed("affinity", LogPlace(options.topics.events, Int32($0)))
+        .map { "\($0.offset) (\($0.metadata))" } ?? "nothing"
+    }
+    log.debug("life \(lives), until \(end); committed: \(committed.joined(separator: ", "))")
     let process = cluster.makeProcess("life \(lives)")
     disk.fail(call: failing?.call ?? 0, failing.map { .error($0.code) })
     switch end {

@@ -37,6 +37,8 @@ final class Intake: RecordSource, @unchecked Sendable {
   }
 
   private let consumer: Consumer
+  /// As the brokers had them at the start.
+  private(set) var partitionCount = 0
   private let warn: @Sendable (String) -> Void
   private let limits: EventLimits
   private let futureTolerance: Int64
@@ -80,6 +82,8 @@ final class Intake: RecordSource, @unchecked Sendable {
 
   /// Joins the group and begins to read.
   func start(timeoutMilliseconds: Int) throws(KafkaError) {
+    partitionCount = try consumer.requireTopics(timeoutMilliseconds: timeoutMilliseconds)
+      .reduce(0) { $0 + Int($1.partitionCount) }
     try consumer.subscribe(
       timeoutMilliseconds: timeoutMilliseconds,
       RebalanceHandler(

@@ -30,7 +30,7 @@ extension LiveLoop {
     // Before the first model nothing has been published: those records stay uncommitted. Renewals belong
     // to the model's coming into force, whose record must not be committed without them.
     guard now() >= nextCommit || publisher.wantsCut, cut == nil, engine.model != nil, engine.renewalCount == 0,
-      !restoration.isUnderWay
+      !mine.isEmpty, !restoration.isUnderWay
     else { return }
     nextCommit = now() + options.commitInterval * 1_000_000
     try makeWaitingLists()
@@ -68,9 +68,13 @@ extension LiveLoop {
     beginSnapshotIfDue()
   }
 
-  /// The model whose messages are partly sent at the cut.
+  /// The model whose messages are not all sent at the cut.
   private var openMessages: SealNote.OpenMessages? {
-    backlog.map { SealNote.OpenMessages(model: $0.built.model.sequence, sent: $0.next) }
+    if let backlog {
+      return SealNote.OpenMessages(model: backlog.built.model.sequence, sent: backlog.next)
+    }
+    guard maker.outstanding > 0, let lastSeal else { return nil }
+    return SealNote.OpenMessages(model: lastSeal.number, sent: SealNote.OpenMessages.notInForce)
   }
 
   /// Commits a cut once everything before it is acknowledged.
@@ -81,7 +85,7 @@ extension LiveLoop {
         if try publisher.takeCommit() { committedCut() }
         return
       }
-      guard publisher.isCutDone, !current.isCommitting else { return }
+      guard publisher.isCutDone, !current.isCommitting, !mine.isEmpty else { return }
       if publisher.outlet.isTransactional {
         try publisher.beginCommit(current.offsets)
         return
@@ -181,7 +185,7 @@ extension LiveLoop {
     // A little before the time at which `ShutdownDeadline` ends the process: we know better what is missing.
     stopDeadline = now() + options.shutdownTimeout * 900_000
     log.info("stopping: lists that wait are made, then offsets committed")
-    if !restoration.isUnderWay && engine.model != nil {
+    if !restoration.isUnderWay && engine.model != nil && !mine.isEmpty {
       // A model under way is had again by the next run: its seal is noted.
       try finishCut()
       try makeWaitingLists()

@@ -57,7 +57,10 @@ extension LiveLoop {
   }
 
   func advanceModels() throws(DaemonFailure) {
-    if restoration.isUnderWay { return try restore() }
+    if restoration.isUnderWay {
+      if !mine.isEmpty { try restore() }
+      return
+    }
     if !isCaughtUp {
       guard !mine.isEmpty && mine.allSatisfy({ atEnd.contains($0) }) else { return }
       isCaughtUp = true
@@ -204,7 +207,7 @@ extension LiveLoop {
     engine.activate(finished.built, into: &outputs)
     outputs.removeAll()
     note(finished)
-    if let open = lastSeal?.openMessages, open.model == finished.built.model.sequence {
+    if let open = notedMessages, open.model == finished.built.model.sequence, open.sent >= 0 {
       backlog = (finished.built, min(open.sent, finished.built.outputs.count))
     }
   }

@@ -184,7 +184,7 @@ package final class LiveLoop {
     var wait: Int64 = 100
     let now = now()
     if let due = engine.nextDeadline { wait = min(wait, max(0, due - now / 1_000_000)) }
-    if cut == nil && engine.model != nil && !restoration.isUnderWay {
+    if cut == nil && engine.model != nil && !mine.isEmpty && !restoration.isUnderWay {
       wait = min(wait, max(0, (nextCommit - now) / 1_000_000))
     }
     return Int(wait)
@@ -319,10 +319,17 @@ package final class LiveLoop {
   }
 
   private func assigned(_ partitions: [CommittedOffset]) {
-    mine = partitions.map(\.place)
     atEnd = []
     waiting = []
     isCaughtUp = false
+    if partitions.count < source.partitionCount {
+      // The rows of some would be without those of the others, and no tick could be had again.
+      log.warning(
+        "\(partitions.count) of \(source.partitionCount) partitions are ours, the group has another member, perhaps one that has just died; waiting for the others")
+      mine = []
+      return source.begin(partitions.map { _ in PartitionPlan(start: .beginning, limit: 0) })
+    }
+    mine = partitions.map(\.place)
     let events = partitions.filter { $0.place.topic == 0 }
     for one in partitions {
       if one.place.topic == 0 {
@@ -368,7 +375,10 @@ package final class LiveLoop {
     log.info("\(partitions.count) partitions \(lost ? "lost" : "revoked")")
     mine = []
     atEnd = []
-    forgetCut()
+    waiting = []
+    isCaughtUp = false
+    // A cut stays: its offsets are committed when everything is ours again.
+    cut?.isCommitting = false
     source.release()
   }
 

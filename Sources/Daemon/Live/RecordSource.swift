@@ -37,6 +37,8 @@ package enum Notice {
 
 /// Called by the loop's thread only.
 package protocol RecordSource: AnyObject {
+  /// Partitions of all its topics.
+  var partitionCount: Int { get }
   /// The next delivery; waits for one at most that long.
   /// - Throws: where nothing will ever come again.
   func next(waitMilliseconds: Int) throws(DaemonFailure) -> Delivery?

@@ -23,7 +23,7 @@ struct Restoration: CustomStringConvertible {
   var isUnderWay: Bool { timeline.next != nil || makesFreshModel }
 
   var description: String {
-    let silent = timeline.steps.filter { Timeline.isReached($0.at, by: committed) }.count
+    let silent = timeline.steps.filter { timeline.isSilent($0, before: committed) }.count
     return makesFreshModel
       ? "restoring: no model on record that can be made again, so one is made at the committed offsets"
       : "restoring: \(silent) steps before the committed offsets, \(timeline.steps.count - silent) behind them"
@@ -77,6 +77,6 @@ struct Restoration: CustomStringConvertible {
   }
 
   /// Whether everything with that model was said by the run before.
-  func isSilent(_ step: Timeline.Step) -> Bool { Timeline.isReached(step.at, by: committed) }
+  func isSilent(_ step: Timeline.Step) -> Bool { timeline.isSilent(step, before: committed) }
   var renewsInSilence: Bool { timeline.renewsInSilence(before: committed) }
 }

@@ -28,6 +28,8 @@ struct Timeline {
   private(set) var steps: [Step] = []
   /// There were models that cannot be made again.
   private(set) var isIncomplete = false
+  /// A model of which nothing was said before the last commit, though it came into force at its offsets.
+  private var unsaid: Int?
 
   init() {}
 
@@ -42,6 +44,8 @@ struct Timeline {
     configuration: String
   ) {
     let known = Timeline.lastOfEach(records)
+    let open = seal?.openMessages
+    if let open, open.sent == SealNote.OpenMessages.notInForce { unsaid = open.model }
     let wanted: [RecordedModel]
     if let restored {
       wanted = known.filter { $0.number > restored }
@@ -51,7 +55,7 @@ struct Timeline {
         return
       }
     } else {
-      wanted = Timeline.withoutSnapshot(known, committed)
+      wanted = Timeline.withoutSnapshot(known, committed, open)
     }
     guard wanted.allSatisfy({ $0.configuration == configuration }) else {
       isIncomplete = true
@@ -74,15 +78,17 @@ struct Timeline {
   }
 
   /// From the log's start: the model in force at the committed offsets, the one its rules were mined
-  /// with, and those that came into force behind the committed offsets.
+  /// with, and those that came into force behind the committed offsets. Where not all messages of that model
+  /// were sent, also the one before: they tell the difference.
   private static func withoutSnapshot(
-    _ known: [RecordedModel], _ committed: EventVector
+    _ known: [RecordedModel], _ committed: EventVector, _ open: SealNote.OpenMessages?
   ) -> [RecordedModel] {
     if known.isEmpty { return [] }
     // None: the first has come into force, and nothing was committed since.
-    let last = known.lastIndex { isReached($0.activation, by: committed) } ?? 0
-    var wanted = Array(known[last...])
-    if let from = known[last].rulesFrom, from != known[last].number {
+    var first = known.lastIndex { isReached($0.activation, by: committed) } ?? 0
+    if first > 0 && open?.model == known[first].number { first -= 1 }
+    var wanted = Array(known[first...])
+    if let from = known[first].rulesFrom, from != known[first].number {
       guard let rules = known.first(where: { $0.number == from }) else { return [] }
       wanted.insert(rules, at: 0)
     }
@@ -102,21 +108,29 @@ struct Timeline {
   var next: Step? { steps.first }
   mutating func removeNext() { steps.removeFirst() }
 
+  /// Whether what comes of the step was said before these offsets were committed.
+  func isSilent(_ step: Step, before committed: EventVector) -> Bool {
+    if case .activate(let number) = step.action, number == unsaid { return false }
+    return Timeline.isReached(step.at, by: committed)
+  }
+
   /// Whether a model comes into force in silence later on, which renews every list.
   func renewsInSilence(before committed: EventVector) -> Bool {
     steps.contains { step in
-      if case .activate = step.action { Timeline.isReached(step.at, by: committed) } else { false }
+      if case .activate = step.action { isSilent(step, before: committed) } else { false }
     }
   }
 }
 
 /// A tick that was had before these offsets were committed, noted with each of them: `3 1772323200000 4711` says
 /// number, τ in ms, and the partition's offset at the seal; ` 2 500` behind it, that of the messages of
-/// model 2 only the first 500 were sent.
+/// model 2 only the first 500 were sent; ` 3 -1`, that model 3 was not in force.
 struct SealNote: Equatable {
   struct OpenMessages: Equatable {
     var model: Int
     var sent: Int
+    /// As `sent`: neither the model's record nor a list made with it.
+    static let notInForce = -1
   }
   var number: Int
   var tick: Int64
@@ -138,8 +152,10 @@ struct SealNote: Equatable {
   init?(notes: [Int32: String?], committed: EventVector) {
     var parsed: [Int32: [Int64]] = [:]
     for (partition, note) in notes {
-      let numbers = (note ?? "").split(separator: " ").map { Int64($0) ?? -1 }
-      if numbers.count == 3 || numbers.count == 5, numbers.allSatisfy({ $0 >= 0 }) {
+      let numbers = (note ?? "").split(separator: " ").map { Int64($0) ?? .min }
+      if numbers.count == 3 || numbers.count == 5 && numbers[4] >= -1,
+        numbers.prefix(4).allSatisfy({ $0 >= 0 })
+      {
         parsed[partition] = numbers
       }
     }
