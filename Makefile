@@ -10,13 +10,14 @@ ARGS     ?=
 FILTER   ?=
 BIN      := .build/release
 
-.PHONY: help setup build run test bench bench-scaling readme clean
+.PHONY: help setup build run test simulate bench bench-scaling readme clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     build and show a simulated shop with live recommendations (DURATION=30s stops by itself)"
 	@echo "make test    set up, build and run all tests (FILTER=EdgeTests runs some)"
 	@echo "make build   set up and build $(BIN)/affinityd"
+	@echo "make simulate  the daemon's loop in SEEDS=2000 simulated worlds, killed and failed at random"
 	@echo "make bench   build and run the benchmarks (ARGS=... are passed on)"
 	@echo "make bench-scaling  double users, items and events; a plot of each into docs/"
 	@echo "make readme  write the table of keys into README.md"
@@ -42,6 +43,10 @@ ifeq ($(FILTER),)
 else
 	$(TEST) --filter "$(FILTER)" </dev/null
 endif
+
+SEEDS ?= 2000
+simulate: build
+	AFFINITY_SEEDS=$(SEEDS) $(TEST) --filter SimulationTests </dev/null
 
 readme: build
 	@{ sed '/<!-- keys -->/q' README.md; $(BIN)/affinityd validate --print-table; \
