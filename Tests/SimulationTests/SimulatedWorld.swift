@@ -85,6 +85,7 @@ final class SimulatedWorld {
       case .rules: topicNames.rules
       case .popular: topicNames.popular
       case .models: topicNames.models
+      case .receipts: topicNames.receipts
       case .deadLetters: topicNames.deadLetters
       }
     }
