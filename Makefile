@@ -16,8 +16,8 @@ BIN      := .build/release
 help:
 	@echo "make run     build and show a simulated shop with live recommendations (DURATION=30s stops by itself)"
 	@echo "make test    set up, build and run all tests (FILTER=EdgeTests runs some)"
+	@echo "make simulate  the daemon's loop in simulated worlds, killed again and again (SEEDS=1000; SEED=17 one alone)"
 	@echo "make build   set up and build $(BIN)/affinityd"
-	@echo "make simulate  the daemon's loop in SEEDS=2000 simulated worlds, killed and failed at random"
 	@echo "make bench   build and run the benchmarks (ARGS=... are passed on)"
 	@echo "make bench-scaling  double users, items and events; a plot of each into docs/"
 	@echo "make readme  write the table of keys into README.md"
@@ -44,9 +44,10 @@ else
 	$(TEST) --filter "$(FILTER)" </dev/null
 endif
 
-SEEDS ?= 2000
-simulate: build
-	AFFINITY_SEEDS=$(SEEDS) $(TEST) --filter SimulationTests </dev/null
+SEEDS ?= 1000
+SEED  ?=
+simulate: setup
+	AFFINITY_SEEDS=$(SEEDS) $(if $(SEED),AFFINITY_SEED=$(SEED)) $(TEST) --filter SimulationTests </dev/null
 
 readme: build
 	@{ sed '/<!-- keys -->/q' README.md; $(BIN)/affinityd validate --print-table; \

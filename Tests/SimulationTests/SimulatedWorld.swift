@@ -128,10 +128,23 @@ final class SimulatedWorld {
   func draw(_ limit: Int) -> Int { random.below(limit) }
 
   /// Records that the shop will write in the next milliseconds.
-  func expect(_ count: Int, within milliseconds: Int) {
-    let records = shop.records(count)
-    let times = records.map { _ in random.below(max(1, milliseconds)) }.sorted()
-    waiting += count
+  func expect(_ count: Int, within milliseconds: Int, after: Int = 0) {
+    let times = (0..<count).map { _ in after + random.below(max(1, milliseconds)) }.sorted()
+    write(shop.records(count), times)
+  }
+
+  /// One that is no event, at once.
+  func expectMalformed() {
+    write(
+      [
+        ShopLog.Record(
+          partition: 0, key: [], value: Array("no event".utf8), timestamp: 1_772_000_000_000,
+          isEvent: false)
+      ], [0])
+  }
+
+  private func write(_ records: [ShopLog.Record], _ times: [Int]) {
+    waiting += records.count
     for (record, time) in zip(records, times) {
       cluster.clock.schedule(in: Int64(time) * 1000) { [unowned self] in
         cluster.write(
@@ -207,6 +220,14 @@ final class SimulatedWorld {
     do { found = try folder.restore() } catch {
       process.kill()
       throw error
+    }
+    // Read while the disk's process died.
+    let isDead = found.damaged.contains { one in
+      if case .unreadable(let fault) = one.fault { fault.code == SimulatedDisk.dead } else { false }
+    }
+    if isDead {
+      process.kill()
+      throw DaemonFailure.tryAgain("the process has ended")
     }
     if !found.damaged.isEmpty {
       throw WorldFault(description: "seed \(seed), life \(lives): a snapshot that was put in place is damaged: \(found.damaged)")

@@ -27,9 +27,11 @@ extension LiveLoop {
 
   func commitIfDue() throws(DaemonFailure) {
     try commitIfAcknowledged()
-    // Before the first model nothing has been published: those records stay uncommitted. Renewals belong
-    // to the model's coming into force, whose record must not be committed without them.
-    guard now() >= nextCommit || publisher.wantsCut, cut == nil, engine.model != nil, engine.renewalCount == 0,
+    // Before the first model no list has been published: those records stay uncommitted, unless a dead letter
+    // among them has begun a transaction. Renewals belong to the model's coming into force, whose record must
+    // not be committed without them.
+    guard now() >= nextCommit || publisher.wantsCut, cut == nil, engine.renewalCount == 0,
+      engine.model != nil || publisher.outlet.isTransactional && !publisher.isEmpty,
       !mine.isEmpty, !restoration.isUnderWay
     else { return }
     nextCommit = now() + options.commitInterval * 1_000_000
