@@ -33,7 +33,7 @@ extension LiveLoop {
     do throws(Publisher.Failure) { try publisher.advance() } catch {
       throw DaemonFailure.tryAgain("\(error)")
     }
-    while publisher.isVeryLong { try stall() }
+    while publisher.isVeryLong && !isRevocationHeld { try stall() }
   }
 
   /// The line is longer than what may be held: wait for room, keep the metrics. The source keeps the group.
@@ -41,6 +41,7 @@ extension LiveLoop {
     counters.stalls += 1
     try serve(wait: 10)
     try commitIfAcknowledged()
+    try hearCommit()
     emitMetrics()
     if now() > stopDeadline {
       throw DaemonFailure.tryAgain("the broker takes nothing; given up at the shutdown timeout")

@@ -77,6 +77,10 @@ package final class LiveLoop {
   var outputs = Outputs()
   var counters = LiveCounters()
 
+  /// Deliveries that came while the answer to a commit was waited for.
+  private var held: [Delivery] = []
+  private(set) var isRevocationHeld = false
+
   /// Partitions that are ours, and those read to their end.
   var mine: [TopicPartition] = []
   var atEnd = Set<TopicPartition>()
@@ -194,8 +198,12 @@ package final class LiveLoop {
 
   /// Takes one delivery and does what it asks for. Returns whether there was one.
   private func take() throws(DaemonFailure) -> Bool {
-    if publisher.isLong { return false }
-    guard let delivery = try source.next(waitMilliseconds: patience) else { return false }
+    if publisher.isLong {
+      try hearCommit()
+      if !isRevocationHeld { return false }
+    }
+    let next = held.isEmpty ? try source.next(waitMilliseconds: patience) : held.removeFirst()
+    guard let delivery = next else { return false }
     switch delivery {
     case .records(let batch):
       try apply(batch)
@@ -206,6 +214,22 @@ package final class LiveLoop {
     case .committed(let result): try tookCommit(result)
     }
     return true
+  }
+
+  /// What is in the line may wait for the answer to a commit, which comes among the records: looks for it, and
+  /// keeps the others in their order. The source has only so many batches.
+  func hearCommit() throws(DaemonFailure) {
+    while cut?.isCommitting == true, let delivery = try source.next(waitMilliseconds: 0) {
+      switch delivery {
+      case .committed(let result): try tookCommit(result)
+      case .revoked:
+        // No answer comes any more, and the group waits for ours.
+        cut?.isCommitting = false
+        isRevocationHeld = true
+        held.append(delivery)
+      case .records, .assigned: held.append(delivery)
+      }
+    }
   }
 
   private func apply(_ batch: RecordBatch) throws(DaemonFailure) {
@@ -377,6 +401,7 @@ package final class LiveLoop {
     atEnd = []
     waiting = []
     isCaughtUp = false
+    isRevocationHeld = false
     // A cut stays: its offsets are committed when everything is ours again.
     cut?.isCommitting = false
     source.release()
