@@ -32,6 +32,7 @@ final class SupervisedDaemon: @unchecked Sendable {
     try """
       kafka: {bootstrap.servers: "\(broker.bootstrap)", session.timeout.ms: 6000, linger.ms: 5, statistics.interval.ms: 500}
       delivery: at_least_once
+      state: {directory: "\(folder.file("state"))"}
       model: {interval: 500ms}
       metrics: {interval: 200ms, file: "\(folder.file("metrics.jsonl"))"}
       log: {file: "\(logPath)"}
@@ -252,7 +253,7 @@ final class SupervisedDaemon: @unchecked Sendable {
     let second = try Program(
       [
         "run", "--kafka.bootstrap.servers", broker.bootstrap, "--kafka.group.id", "other", "--log.file", other,
-        "--set", "admin.listen=\(address)",
+        "--set", "admin.listen=\(address)", "--set", "state.directory=off",
       ], in: folder, name: "second")
     try await eventually(30, "it goes on") {
       let text = (try? String(contentsOfFile: other, encoding: .utf8)) ?? ""
