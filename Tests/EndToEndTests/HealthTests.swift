@@ -169,7 +169,7 @@ final class SupervisedDaemon: @unchecked Sendable {
     try await eventually(20, "the reload is refused: \(daemon.log.suffix(500))") {
       try daemon.metric("affinity_config_last_reload_successful") == 0
     }
-    #expect(daemon.log.contains("the configuration has 1 fault, the old one stays in force: affinity.yaml:3: model.interval 500"))
+    #expect(daemon.log.contains("the configuration has 1 fault, the old one stays in force: affinity.yaml:4: model.interval 500"))
     try good.replacing("500ms", with: "700ms").replacing("max_silence: 2s", with: "max_silence: 3s")
       .write(toFile: daemon.configuration, atomically: true, encoding: .utf8)
     daemon.program.signal(SIGHUP)
