@@ -22,9 +22,12 @@ import Testing
     } else {
       print("note: \(file) is not there; a simulated log stands in for it")
       try await Program.succeed(
-        ["simulate", "--events", "40000", "--span", "400d", "--out", log], in: folder)
+        [
+          "simulate", "--events", "40000", "--users", "1500", "--items", "300", "--span", "400d", "--out", log,
+        ], in: folder)
     }
-    let settings = ["rules.min_support": "0.01", "recommend.refresh": "400d", "rules.interval": "0s"]
+    let support = FileManager.default.fileExists(atPath: file) ? "0.01" : "3"
+    let settings = ["rules.min_support": support, "recommend.refresh": "400d", "rules.interval": "0s"]
     let flags = settings.keys.sorted().flatMap { ["--set", "\($0)=\(settings[$0] ?? "")"] }
     try await Program.succeed(
       ["replay", log, "--out", folder.file("replay"), "--ticks", "end", "--final"] + flags,
