@@ -4,7 +4,7 @@
 extension Interner {
   public func save(into state: inout StateWriter) {
     state.put("numbers", numbers: Int64(firstFree), Int64(garbage), Int64(liveCount))
-    state.put("table", table)
+    state.put("table", table.slots)
     state.put("entries", entries)
     state.put("arena", arena)
   }
@@ -15,12 +15,10 @@ extension Interner {
     firstFree = UInt32(truncatingIfNeeded: numbers[0])
     garbage = Int(numbers[1])
     liveCount = Int(numbers[2])
-    table = try state.vec("table")
-    mask = table.count - 1
+    table = try ProbeTable(restoring: state, atLeast: 32, ids: liveCount)
     entries = try state.vec("entries")
     arena = try state.vec("arena")
-    guard table.count >= 32, table.count & mask == 0, liveCount <= entries.count,
-      liveCount < table.count, firstFree == .max || Int(firstFree) < entries.count
+    guard liveCount <= entries.count, firstFree == .max || Int(firstFree) < entries.count
     else { throw StateError("a dictionary whose columns do not fit together") }
   }
 }
@@ -28,7 +26,7 @@ extension Interner {
 extension FingerprintTable {
   public func save(into state: inout StateWriter) {
     state.put("numbers", numbers: Int64(firstFree), Int64(liveCount))
-    state.put("table", table)
+    state.put("table", table.slots)
     state.put("prints", prints)
   }
 
@@ -37,11 +35,20 @@ extension FingerprintTable {
     let numbers = try state.numbers("numbers", count: 2)
     firstFree = UInt32(truncatingIfNeeded: numbers[0])
     liveCount = Int(numbers[1])
-    table = try state.vec("table")
-    mask = table.count - 1
+    table = try ProbeTable(restoring: state, atLeast: 64, ids: liveCount)
     prints = try state.vec("prints")
-    guard table.count >= 64, table.count & mask == 0, liveCount <= prints.count,
-      liveCount < table.count, firstFree == .max || Int(firstFree) < prints.count
+    guard liveCount <= prints.count, firstFree == .max || Int(firstFree) < prints.count
     else { throw StateError("a table of fingerprints whose columns do not fit together") }
+  }
+}
+
+extension ProbeTable {
+  init(restoring state: StateReader, atLeast size: Int, ids: Int) throws(StateError) {
+    let slots: Vec<UInt64> = try state.vec("table")
+    // A power of two, and an empty slot ends every search.
+    guard slots.count >= size, slots.count > ids, slots.count & (slots.count - 1) == 0 else {
+      throw StateError("a probe table of \(slots.count) slots for \(ids) ids")
+    }
+    self.init(slots: slots)
   }
 }

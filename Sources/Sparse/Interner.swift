@@ -1,7 +1,6 @@
-// Dense ids for byte strings. Open addressing with linear probing over (hash tag, id) pairs of 8 bytes; an
-// id's fingerprint, length and key stand in one cache line, so finding a known key touches two. Keys above
-// 40 bytes stand end to end in an arena. An id that is removed is given out again; long keys leave the arena
-// when a third of it is garbage.
+// Dense ids for byte strings. An id's fingerprint, length and key stand in one cache line, so finding a known
+// key touches two: this and the probe table's. Keys above 40 bytes stand end to end in an arena. An id that is
+// removed is given out again; long keys leave the arena when a third of it is garbage.
 //
 // State: `table`, `entries`, `arena`; the rest follows from them or is a few words.
 
@@ -20,9 +19,7 @@ public struct Interner: ~Copyable {
   }
   @usableFromInline static let inlineBytes = 40
 
-  /// Probe table: high half = tag (upper bits of the hash), low half = id + 1; 0 = empty.
-  @usableFromInline var table: Vec<UInt64>
-  @usableFromInline var mask: Int
+  @usableFromInline var table: ProbeTable
   @usableFromInline var entries: Vec<Entry>
   @usableFromInline var arena: Vec<UInt8>
   var firstFree = UInt32.max
@@ -33,8 +30,7 @@ public struct Interner: ~Copyable {
   public init(expecting count: Int = 16) {
     var size = 32
     while size * 3 < count * 4 { size *= 2 }
-    table = Vec(repeating: 0, count: size)
-    mask = size - 1
+    table = ProbeTable(size: size)
     entries = Vec()
     arena = Vec()
   }
@@ -65,17 +61,7 @@ public struct Interner: ~Copyable {
   }
 
   @inlinable public func find(_ key: UnsafeRawBufferPointer, _ print: Fingerprint) -> UInt32? {
-    let tag = print.high & 0xffff_ffff_0000_0000
-    var slot = home(print)
-    while true {
-      let entry = table[slot]
-      if entry == 0 { return nil }
-      if entry & 0xffff_ffff_0000_0000 == tag {
-        let id = UInt32(truncatingIfNeeded: entry) &- 1
-        if entries[Int(id)].print == print && sameBytes(self.key(id), key) { return id }
-      }
-      slot = (slot &+ 1) & mask
-    }
+    table.find(print) { isKey(key, print, of: $0) }
   }
 
   /// The key's bytes; valid until the next `intern` or `remove`.
@@ -108,20 +94,7 @@ public struct Interner: ~Copyable {
   public mutating func remove(_ id: UInt32) {
     precondition(isLive(id))
     let entry = entries.base + Int(id)
-    var hole = home(entry.pointee.print)
-    while table[hole] & 0xffff_ffff != UInt64(id) + 1 { hole = (hole + 1) & mask }
-    // Backward shift: pull later entries of the run into the hole.
-    var next = (hole + 1) & mask
-    while table[next] != 0 {
-      let other = UInt32(truncatingIfNeeded: table[next]) - 1
-      let want = home(entries[Int(other)].print)
-      if (next &- want) & mask >= (next &- hole) & mask {
-        table[hole] = table[next]
-        hole = next
-      }
-      next = (next + 1) & mask
-    }
-    table[hole] = 0
+    table.remove(id) { entries[Int($0)].print }
     let length = Int(entry.pointee.length)
     if length > Interner.inlineBytes {
       garbage += length
@@ -142,7 +115,7 @@ public struct Interner: ~Copyable {
 
   /// Asks the processor for the place where the key's search begins.
   @inlinable @inline(__always)
-  public func prefetchHome(_ print: Fingerprint) { prefetch(table.base + home(print)) }
+  public func prefetchHome(_ print: Fingerprint) { table.prefetchHome(print) }
 
   /// Whether the id's key is this one.
   @inlinable @inline(__always)
@@ -154,27 +127,20 @@ public struct Interner: ~Copyable {
   /// - Returns: that id; nil where the key is likely new.
   @inlinable @inline(__always)
   public func prefetchEntry(_ print: Fingerprint) -> UInt32? {
-    let tag = print.high & 0xffff_ffff_0000_0000
-    var slot = home(print)
-    while table[slot] != 0 {
-      if table[slot] & 0xffff_ffff_0000_0000 == tag {
-        let id = UInt32(truncatingIfNeeded: table[slot]) &- 1
-        prefetch(entries.base + Int(id))
-        return id
-      }
-      slot = (slot &+ 1) & mask
-    }
-    return nil
+    let id = table.find(print) { _ in true }
+    if let id { prefetch(entries.base + Int(id)) }
+    return id
   }
 
   // MARK: inside
 
-  @inlinable func home(_ print: Fingerprint) -> Int { Int(truncatingIfNeeded: print.low) & mask }
-
   @usableFromInline mutating func insert(
     _ key: UnsafeRawBufferPointer, _ print: Fingerprint
   ) -> UInt32 {
-    if (liveCount + 1) * 4 > table.count * 3 { resize() }
+    if table.isFull(liveCount) {
+      let entries = entries.base
+      table.grow { entries[Int($0)].print }
+    }
     let id: UInt32
     if firstFree != UInt32.max {
       id = firstFree
@@ -194,24 +160,9 @@ public struct Interner: ~Copyable {
       withUnsafeMutableBytes(of: &entry.words) { $0.copyMemory(from: key) }
     }
     entries[Int(id)] = entry
-    place(UInt64(id) + 1, print)
+    table.insert(id, print)
     liveCount += 1
     return id
-  }
-
-  private func place(_ mark: UInt64, _ print: Fingerprint) {
-    var slot = home(print)
-    while table[slot] != 0 { slot = (slot + 1) & mask }
-    table[slot] = (print.high & 0xffff_ffff_0000_0000) | mark
-  }
-
-  private mutating func resize() {
-    let size = table.count * 2
-    table = Vec(repeating: 0, count: size)
-    mask = size - 1
-    for i in 0..<entries.count where entries[i].length != UInt32.max {
-      place(UInt64(i) + 1, entries[i].print)
-    }
   }
 
   private mutating func compact() {
@@ -231,14 +182,6 @@ public struct Interner: ~Copyable {
 }
 
 extension Interner: @unchecked Sendable {}
-
-/// The first eight bytes, big endian, so that integer order is byte order.
-@inlinable public func prefix(_ key: UnsafeRawBufferPointer) -> UInt64 {
-  if key.count >= 8 { return UInt64(bigEndian: key.loadUnaligned(as: UInt64.self)) }
-  var word: UInt64 = 0
-  for i in 0..<key.count { word |= UInt64(key[i]) &<< UInt64(56 &- 8 &* i) }
-  return word
-}
 
 @inlinable public func sameBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
   if a.count != b.count { return false }
