@@ -12,6 +12,8 @@ peers go into a virtual environment under /tmp, never into the project.
 """
 import argparse, os, re, signal, statistics, subprocess, sys, tempfile, time
 
+from peers import environment
+
 QUIX = """
 import os, sys, time, logging
 broker, wanted, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -65,16 +67,6 @@ run_main(flow)
 """
 
 
-def peers():
-    """A Python with the peers in it."""
-    home = os.path.join(tempfile.gettempdir(), "affinity-peers-consumers")
-    python = os.path.join(home, "bin", "python")
-    if not os.path.exists(python):
-        subprocess.check_call([sys.executable, "-m", "venv", home])
-    subprocess.check_call([python, "-m", "pip", "install", "-q", "quixstreams>=3.20,<4", "bytewax[kafka]>=0.21,<0.22"])
-    return python
-
-
 def ours(binary, address, folder, name, events):
     log = os.path.join(folder, name + ".log")
     settings = {
@@ -108,7 +100,8 @@ def main():
     options = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     binary = options.binary
-    python = None if options.no_peers else peers()
+    python = None if options.no_peers else environment(
+        "peers-consumers", "quixstreams>=3.20,<4", "bytewax[kafka]>=0.21,<0.22")
     with tempfile.TemporaryDirectory() as folder:
         baseline = os.path.join(folder, "consume")
         subprocess.check_call(

@@ -13,6 +13,8 @@ peak beyond the matrix, ours without what is kept for pairs between ticks, which
 """
 import argparse, json, os, statistics, subprocess, sys, tempfile
 
+from peers import environment
+
 SHAPES = ["online-retail", "film", "grocer", "check-in", "sparse"]
 
 PEER = """
@@ -50,16 +52,6 @@ print(json.dumps({"seconds": clock() - start, "MiB": (status("VmHWM") - before) 
 """
 
 
-def environment():
-    home = os.path.join(tempfile.gettempdir(), "affinity-peers-neighbours")
-    python = os.path.join(home, "bin", "python")
-    if not os.path.exists(python):
-        subprocess.check_call([sys.executable, "-m", "venv", home])
-        subprocess.check_call(
-            [python, "-m", "pip", "install", "-q", "implicit==0.7.3", "sparse_dot_topn==1.2.0"])
-    return python
-
-
 def main():
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,7 +63,7 @@ def main():
     arguments.add_argument("--cpu", action="store_true")
     arguments.add_argument("--bench", default=".build/release/affinity-bench")
     arguments = arguments.parse_args()
-    python = environment()
+    python = environment("peers-neighbours", "implicit==0.7.3", "sparse_dot_topn==1.2.0")
     matrices = os.path.join(tempfile.gettempdir(), "affinity-matrices")
     os.makedirs(matrices, exist_ok=True)
     shared = dict(os.environ, AFFINITY_SHARED=os.path.dirname(os.path.abspath(arguments.data)))

@@ -13,7 +13,9 @@ PATH is the program `lcm` of LCM 5.3 (Takeaki Uno; `gcc -O3 -o lcm lcm.c -lm` in
 academic use and no package: without it its column stays empty. It counts the itemsets, writes none, and reads
 the file itself: its time is the process's, ours beside it (`with reading`) has the time of our reading added.
 """
-import argparse, csv, gzip, json, math, os, statistics, subprocess, sys, tempfile, time
+import argparse, csv, gzip, json, math, os, statistics, subprocess, tempfile, time
+
+from peers import environment
 
 PEER = """
 import sys, time, json, fim
@@ -33,15 +35,6 @@ for name in ("eclat", "fpgrowth"):
     del rules
 print(json.dumps(out))
 """
-
-
-def environment():
-    home = os.path.join(tempfile.gettempdir(), "affinity-peers")
-    python = os.path.join(home, "bin", "python")
-    if not os.path.exists(python):
-        subprocess.check_call([sys.executable, "-m", "venv", home])
-        subprocess.check_call([python, "-m", "pip", "install", "-q", "pyfim==6.28"])
-    return python
 
 
 def online_retail(path, into):
@@ -76,7 +69,7 @@ def main():
     arguments.add_argument("--bench", default=".build/release/affinity-bench")
     arguments.add_argument("--lcm")
     options = arguments.parse_args()
-    python = environment()
+    python = environment("peers", "pyfim==6.28")
     folder = tempfile.mkdtemp(prefix="affinity-bench-rules-")
 
     def file(name):

@@ -8,18 +8,11 @@ Draws docs/scaling-{users,items,events}.svg (log-log, with a line of slope one),
 docs/scaling.json and prints the tables for the README with the growth per doubling (2 is linear). The
 plots need matplotlib, which goes into a virtual environment under /tmp, never into the project.
 """
-import argparse, json, os, statistics, subprocess, sys, tempfile
+import argparse, json, os, statistics, subprocess, sys
+
+from peers import environment
 
 BASE = {"users": 50_000, "items": 5_000, "events": 2_000_000}
-
-
-def environment():
-    home = os.path.join(tempfile.gettempdir(), "affinity-plots")
-    python = os.path.join(home, "bin", "python")
-    if not os.path.exists(python):
-        subprocess.check_call([sys.executable, "-m", "venv", home])
-        subprocess.check_call([python, "-m", "pip", "install", "-q", "matplotlib==3.10.7"])
-    return python
 
 
 def size(axis, factor):
@@ -108,7 +101,7 @@ def main():
             file.write("\n")
     for axis, rows in results.items():
         table(axis, rows)
-    subprocess.check_call([environment(), "-c", DRAW, options.redraw or kept, options.out])
+    subprocess.check_call([environment("plots", "matplotlib==3.10.7"), "-c", DRAW, options.redraw or kept, options.out])
 
 
 main()

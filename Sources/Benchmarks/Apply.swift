@@ -17,10 +17,7 @@ func benchApply(arguments: [String]) {
   shopConfiguration.events = events
   var shop = Shop(shopConfiguration)
   var lines = ByteWriter(capacity: events * 140)
-  for _ in 0..<events {
-    _ = shop.next(into: &lines)
-    if lines.bytes.last != UInt8(ascii: "\n") { lines.append("\n") }
-  }
+  shop.next(events, into: &lines)
   var configuration = EngineConfiguration()
   configuration.recommendEnabled = false
   var engine = Engine(configuration)
@@ -39,14 +36,7 @@ func benchApply(arguments: [String]) {
     offset += batch.decodeLines(
       UnsafeRawBufferPointer(rebasing: lines.bytes[offset...]), budget: 1 << 20, isLast: true)
     decodeSeconds += seconds() - before
-    for i in 0..<batch.count {
-      if i % 32 == 0 { engine.prepare(batch, i..<min(i + 32, batch.count)) }
-      guard let event = batch.event(at: i) else { continue }
-      _ = engine.apply(
-        event, at: LogPosition(partition: 0, offset: number), clock: 0, prepared: i % 32,
-        into: &outputs)
-      number += 1
-    }
+    apply(batch, to: &engine, from: &number, into: &outputs)
     if engine.changedRows > 16_384 {
       let changes = engine.takeChanges()
       queue.async { builder.absorb(changes) }

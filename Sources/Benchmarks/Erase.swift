@@ -17,22 +17,12 @@ func benchErase(arguments: [String]) {
   var lines = ByteWriter(capacity: 4 << 20)
   var offset: Int64 = 0
   func apply() {
-    batch.reset()
-    _ = batch.decodeLines(lines.bytes, budget: lines.count, isLast: true)
+    feed(lines.bytes, by: batch, to: &engine, from: &offset, into: &outputs)
     lines.removeAll()
-    for i in 0..<batch.count {
-      if i % 32 == 0 { engine.prepare(batch, i..<min(i + 32, batch.count)) }
-      guard let event = batch.event(at: i) else { continue }
-      _ = engine.apply(
-        event, at: LogPosition(partition: 0, offset: offset), clock: 0, prepared: i % 32,
-        into: &outputs)
-      offset += 1
-    }
     _ = engine.takeChanges()
   }
   for n in 0..<events {
-    _ = shop.next(into: &lines)
-    if lines.bytes.last != UInt8(ascii: "\n") { lines.append("\n") }
+    shop.next(1, into: &lines)
     if n % 16_384 == 16_383 { apply() }
   }
   apply()

@@ -199,18 +199,6 @@ private func elapsed(_ body: () -> Void) -> Double {
   return Double(end.tv_sec - start.tv_sec) + Double(end.tv_nsec - start.tv_nsec) * 1e-9
 }
 
-/// A line of /proc/self/status, KiB.
-private func memory(_ key: String) -> Int {
-  guard let file = fopen("/proc/self/status", "r") else { return 0 }
-  defer { fclose(file) }
-  var line = [CChar](repeating: 0, count: 256)
-  while fgets(&line, 256, file) != nil {
-    let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    if text.hasPrefix(key + ":") { return Int(text.filter(\.isNumber)) ?? 0 }
-  }
-  return 0
-}
-
 /// The kernel forgets the high-water mark when 5 is written to clear_refs.
 private func resetPeak() {
   guard let file = fopen("/proc/self/clear_refs", "w") else { return }

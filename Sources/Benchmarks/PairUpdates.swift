@@ -102,12 +102,7 @@ private func run(_ shape: StreamShape, history: Int, events: Int) {
   var changes: [(batch: ChangeBatch, isTick: Bool)] = []
   let start = seconds()
   for batch in batches {
-    for i in 0..<batch.count {
-      guard let event = batch.event(at: i) else { continue }
-      _ = engine.apply(
-        event, at: LogPosition(partition: 0, offset: number), clock: 0, into: &outputs)
-      number += 1
-    }
+    apply(batch, to: &engine, from: &number, into: &outputs)
     if number >= nextTick, let tick = engine.streamTime {
       nextTick += 1_000_000
       let seal = engine.seal(tick: tick)

@@ -42,7 +42,8 @@ private func rank(items: Int, users: Int, rounds: Int) {
   var builder = ModelBuilder(configuration)
   var outputs = Outputs()
   let batch = EventBatch()
-  feed(lines.bytes, batch, &engine, &outputs, from: 0)
+  var number: Int64 = 0
+  feed(lines.bytes, by: batch, to: &engine, from: &number, into: &outputs)
   let seal = engine.seal(tick: engine.streamTime ?? 0)
   let built = builder.build(seal, parallel: serially)
   engine.activate(built, into: &outputs)
@@ -60,9 +61,10 @@ private func rank(items: Int, users: Int, rounds: Int) {
   var times: [Double] = []
   var causeTimes: [Double] = []
   var made = Made()
-  for round in 0..<rounds {
+  number = 9_000_000
+  for _ in 0..<rounds {
     var start = threadSeconds()
-    feed(causes.bytes, batch, &engine, &outputs, from: 9_000_000 + Int64(round * users))
+    feed(causes.bytes, by: batch, to: &engine, from: &number, into: &outputs)
     causeTimes.append(threadSeconds() - start)
     start = threadSeconds()
     made = makeLists(&engine, &outputs)
@@ -74,25 +76,6 @@ private func rank(items: Int, users: Int, rounds: Int) {
   print(
     "ranking \(items) items: \(rate) lists/s of processor time (\(withCauses) with decoding and applying their causes), \(made.bytes / max(1, made.lists)) bytes each, \(Int(Double(made.bytes) / time / 1e6)) MB/s, \(built.sizes.neighbours / max(1, built.sizes.items)) neighbours an item, checksum \(made.checksum.hex)"
   )
-}
-
-private func feed(
-  _ bytes: UnsafeRawBufferPointer, _ batch: EventBatch, _ engine: inout Engine,
-  _ outputs: inout Outputs, from first: Int64
-) {
-  var offset = 0
-  var number = first
-  while offset < bytes.count {
-    batch.reset()
-    offset += batch.decodeLines(
-      UnsafeRawBufferPointer(rebasing: bytes[offset...]), budget: 1 << 20, isLast: true)
-    for i in 0..<batch.count {
-      guard let event = batch.event(at: i) else { continue }
-      _ = engine.apply(
-        event, at: LogPosition(partition: 0, offset: number), clock: 0, into: &outputs)
-      number += 1
-    }
-  }
 }
 
 private struct Made {

@@ -30,7 +30,8 @@ func benchScaling(arguments: [String]) {
   var outputs = Outputs()
   let batch = EventBatch()
   var lines = ByteWriter(capacity: 4 << 20)
-  var made = 0
+  var number: Int64 = 0
+  var made: Int { Int(number) }
   var nextTick = events / ticks
   var decoding = 0.0
   var applying = 0.0
@@ -41,27 +42,11 @@ func benchScaling(arguments: [String]) {
   while made < events {
     lines.removeAll()
     let portion = min(20_000, events - made, nextTick - made)
-    for _ in 0..<portion {
-      _ = shop.next(into: &lines)
-      if lines.bytes.last != UInt8(ascii: "\n") { lines.append("\n") }
-    }
-    var at = 0
-    while at < lines.count {
-      batch.reset()
-      let start = seconds()
-      at += batch.decodeLines(
-        UnsafeRawBufferPointer(rebasing: lines.bytes[at...]), budget: 1 << 20, isLast: true)
-      let decoded = seconds()
-      for i in 0..<batch.count {
-        guard let event = batch.event(at: i) else { continue }
-        _ = engine.apply(
-          event, at: LogPosition(partition: 0, offset: Int64(made)), clock: 0, into: &outputs)
-        made += 1
-      }
-      decoding += decoded - start
-      applying += seconds() - decoded
-      outputs.removeAll()
-    }
+    shop.next(portion, into: &lines)
+    let spent = feed(lines.bytes, by: batch, to: &engine, from: &number, into: &outputs)
+    decoding += spent.decoding
+    applying += spent.applying
+    outputs.removeAll()
     if engine.changedRows > 16_384 {
       let start = seconds()
       builder.absorb(engine.takeChanges())
@@ -105,12 +90,5 @@ func benchScaling(arguments: [String]) {
       + "\"row_bytes\":\(rowBytes),"
       + "\"dictionary_bytes\":\(dictionaries.users + dictionaries.items + dictionaries.sessions + dictionaries.orders),"
       + "\"counts_bytes\":\(builder.bytes.counts),\"audience_bytes\":\(engine.audienceBytes),"
-      + "\"peak_bytes\":\(peakBytes()),\"digest\":\"\(engine.digest.hex)\"}")
-}
-
-/// The largest resident size so far.
-private func peakBytes() -> Int {
-  var usage = rusage()
-  getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-  return usage.ru_maxrss * 1024
+      + "\"peak_bytes\":\(memory("VmHWM") << 10),\"digest\":\"\(engine.digest.hex)\"}")
 }

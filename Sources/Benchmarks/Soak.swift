@@ -35,7 +35,7 @@ func benchSoak(arguments: [String]) {
   var outputs = Outputs()
   let batch = EventBatch()
   var lines = ByteWriter(capacity: 1 << 21)
-  var number = 0
+  var number: Int64 = 0
   let tickEvery = min(1_000_000, max(1, events / 100))
   let printEvery = tickEvery * 5
   var nextTick = tickEvery
@@ -43,24 +43,8 @@ func benchSoak(arguments: [String]) {
   let start = seconds()
   while number < events {
     lines.removeAll()
-    while lines.count < 1 << 20 {
-      _ = shop.next(into: &lines)
-      if lines.bytes.last != UInt8(ascii: "\n") { lines.append("\n") }
-    }
-    batch.reset()
-    var offset = 0
-    while offset < lines.count {
-      offset += batch.decodeLines(
-        UnsafeRawBufferPointer(rebasing: lines.bytes[offset...]), budget: 1 << 20, isLast: true)
-    }
-    for i in 0..<batch.count {
-      if i % 32 == 0 { engine.prepare(batch, i..<min(i + 32, batch.count)) }
-      guard let event = batch.event(at: i) else { continue }
-      _ = engine.apply(
-        event, at: LogPosition(partition: 0, offset: Int64(number)), clock: 0, prepared: i % 32,
-        into: &outputs)
-      number += 1
-    }
+    while lines.count < 1 << 20 { shop.next(1, into: &lines) }
+    feed(lines.bytes, by: batch, to: &engine, from: &number, into: &outputs)
     if engine.changedRows > 16_384 {
       let changes = engine.takeChanges()
       queue.async { builder.absorb(changes) }
@@ -83,23 +67,13 @@ func benchSoak(arguments: [String]) {
       let rows = sizes.matrices.reduce(0) { $0 + $1.1.bytes }
       let d = sizes.dictionaries
       print(
-        "\(number / 1000) k events, \(Int(seconds() - start)) s: resident \(residentMegabytes()) MB; \(entries) entries in \(rows >> 20) MB, dictionaries \((d.users + d.items + d.sessions + d.orders) >> 20) MB, listeners \(engine.audienceBytes >> 20) MB, \(builder.pairs) pairs, counts \(builder.bytes >> 20) MB")
+        "\(number / 1000) k events, \(Int(seconds() - start)) s: resident \(memory("VmRSS") >> 10) MB; \(entries) entries in \(rows >> 20) MB, dictionaries \((d.users + d.items + d.sessions + d.orders) >> 20) MB, listeners \(engine.audienceBytes >> 20) MB, \(builder.pairs) pairs, counts \(builder.bytes >> 20) MB")
       fflush(nil)
     }
   }
   queue.sync {}
   print("soak: \(number) events in \(Int(seconds() - start)) s, digest \(engine.digest.hex)")
   printSizes(engine)
-}
-
-/// MB of this process that are in memory.
-func residentMegabytes() -> Int {
-  guard let file = fopen("/proc/self/statm", "r") else { return 0 }
-  defer { fclose(file) }
-  var text = [UInt8](repeating: 0, count: 128)
-  let count = fread(&text, 1, text.count, file)
-  let fields = String(decoding: text[..<count], as: UTF8.self).split(separator: " ")
-  return fields.count > 1 ? (Int(fields[1]) ?? 0) * 4096 >> 20 : 0
 }
 
 private final class SoakBuilder: @unchecked Sendable {
