@@ -85,7 +85,8 @@ struct PendingRebalance {
 
 /// Starts a thread that nobody waits for.
 /// - Returns: false where there is none to be had; nothing was started then.
-func startDetached(_ work: @escaping @Sendable () -> Void) -> Bool {
+@discardableResult
+package func startDetached(_ work: @escaping @Sendable () -> Void) -> Bool {
   final class Job: Sendable {
     let work: @Sendable () -> Void
     init(_ work: @escaping @Sendable () -> Void) { self.work = work }

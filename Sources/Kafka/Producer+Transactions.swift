@@ -12,13 +12,28 @@
 import CRdKafka
 import Synchronization
 
-/// The end of a transaction, on its way.
+/// The end of a transaction, on its way on a thread of its own.
 public final class TransactionEnd: Sendable {
   private let result = Mutex<Result<Void, KafkaError>?>(nil)
   /// nil as long as it is on its way. After a failure whose remedy is not `abort` it is not known
   /// whether the commit took effect.
   public var outcome: Result<Void, KafkaError>? { result.withLock { $0 } }
-  fileprivate func settle(_ outcome: Result<Void, KafkaError>) { result.withLock { $0 = outcome } }
+
+  fileprivate init(
+    _ operation: String, _ work: @escaping @Sendable () throws(KafkaError) -> Void
+  ) {
+    let isStarted = startDetached { [self] in
+      do throws(KafkaError) {
+        try work()
+        settle(.success(()))
+      } catch {
+        settle(.failure(error))
+      }
+    }
+    if !isStarted { settle(.failure(.settings("\(operation): no thread to be had"))) }
+  }
+
+  private func settle(_ outcome: Result<Void, KafkaError>) { result.withLock { $0 = outcome } }
 }
 
 extension Producer {
@@ -69,10 +84,9 @@ extension Producer {
   public func beginCommit(
     _ offsets: [PartitionOffset], of consumer: Consumer, timeoutMilliseconds: Int = 60_000
   ) -> TransactionEnd {
-    let end = TransactionEnd()
     // Only its membership is asked for, which any thread may.
     nonisolated(unsafe) let consumer = consumer
-    let isStarted = startDetached { [self] in
+    return TransactionEnd("commit of a transaction") { [self] () throws(KafkaError) in
       let deadline = Deadline(milliseconds: timeoutMilliseconds)
       func again(_ body: () throws(KafkaError) -> Void) throws(KafkaError) {
         while true {
@@ -81,23 +95,14 @@ extension Producer {
           }
         }
       }
-      do throws(KafkaError) {
-        if !offsets.isEmpty {
-          try again { () throws(KafkaError) in try sendOffsets(offsets, of: consumer) }
-        }
-        try again { () throws(KafkaError) in
-          if let fatal = fatalError { throw fatal }
-          try raise(rd_kafka_commit_transaction(client, max(1000, deadline.remaining32)))
-        }
-        end.settle(.success(()))
-      } catch {
-        end.settle(.failure(error))
+      if !offsets.isEmpty {
+        try again { () throws(KafkaError) in try sendOffsets(offsets, of: consumer) }
+      }
+      try again { () throws(KafkaError) in
+        if let fatal = fatalError { throw fatal }
+        try raise(rd_kafka_commit_transaction(client, max(1000, deadline.remaining32)))
       }
     }
-    if !isStarted {
-      end.settle(.failure(.settings("commit of a transaction: no thread to be had")))
-    }
-    return end
   }
 
   /// Gives up what is outstanding (its reports come here, as errors), then aborts.
@@ -110,12 +115,6 @@ extension Producer {
     }
   }
 
-  /// A call on its way on another thread.
-  private final class Call: Sendable {
-    /// 0 under way, 1 done well, else the address of the error.
-    let outcome = Atomic<UInt>(0)
-  }
-
   /// Makes a call that waits for reports on another thread, and reads them here. A call that does
   /// not return a while after its own timeout is left behind, and the producer is of no more use.
   private func serving(
@@ -125,20 +124,16 @@ extension Producer {
   ) throws(KafkaError) {
     // A call made while a fatal error is pending may never return (#4420).
     if let fatal = fatalError { throw fatal }
-    let call = Call()
     let timeout = Int32(clamping: max(1, milliseconds))
     let handles = Handles(client: client, queues: [], topics: [], state: state)
-    let started = startDetached {
-      let error = make(handles.client, timeout)
-      call.outcome.store(error.map { UInt(bitPattern: $0) } ?? 1, ordering: .releasing)
+    let end = TransactionEnd(operation) { () throws(KafkaError) in
+      if let error = make(handles.client, timeout) { throw .consuming(error) }
     }
-    guard started else { throw .settings("\(operation): no thread to be had") }
     let deadline = Deadline(milliseconds: milliseconds + 5000)
     while true {
-      let outcome = call.outcome.load(ordering: .acquiring)
-      poll(timeoutMilliseconds: outcome == 0 ? 1 : 0, onReports: onReports)
-      if outcome == 1 { return }
-      if let error = OpaquePointer(bitPattern: outcome) { throw .consuming(error) }
+      let outcome = end.outcome
+      poll(timeoutMilliseconds: outcome == nil ? 1 : 0, onReports: onReports)
+      if let outcome { return try outcome.get() }
       if deadline.remaining == 0 {
         throw .failure(
           .init(

@@ -1,6 +1,7 @@
 // Changes of health in the readable log, one line each. On a thread of its own, so that a loop that hangs
 // is said as well.
 import Glibc
+import Kafka
 import Logging
 import Synchronization
 
@@ -8,7 +9,7 @@ public final class HealthWatch: Sendable {
   private let isEnded = Atomic<Bool>(false)
 
   public init(_ health: Health, log: Logger) {
-    detachThread { [self] in
+    startDetached { [self] in
       var last = State()
       while !isEnded.load(ordering: .relaxed) {
         let now = State(health.status())

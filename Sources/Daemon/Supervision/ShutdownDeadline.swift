@@ -2,6 +2,7 @@
 // process is still there then, ends it with 75. The loop cannot do that: it may be the one that hangs, in a
 // call of librdkafka that does not return.
 import Glibc
+import Kafka
 import Logging
 import Synchronization
 
@@ -12,12 +13,12 @@ public final class ShutdownDeadline: Sendable {
   /// - Parameter milliseconds: from the first signal to the end.
   public init(milliseconds: Int64, log: Logger) {
     limit = Atomic(milliseconds)
-    detachThread { [self] in
+    startDetached { [self] in
       Signals.waitForStop()
       let start = Process.monotonic
       while Process.monotonic - start < limit.load(ordering: .relaxed) * 1_000_000 { usleep(20_000) }
       // Where the log's file hangs as well, saying so must not keep us.
-      detachThread {
+      startDetached {
         let text =
           "not ended \(DurationText.format(self.limit.load(ordering: .relaxed))) after the signal, the shutdown timeout: left as it is; what is not committed is read again"
         log.critical("\(text)")
@@ -31,21 +32,4 @@ public final class ShutdownDeadline: Sendable {
   }
 
   public func set(milliseconds: Int64) { limit.store(milliseconds, ordering: .relaxed) }
-}
-
-/// Starts a thread that nobody waits for.
-func detachThread(_ work: @escaping @Sendable () -> Void) {
-  final class Job: Sendable {
-    let work: @Sendable () -> Void
-    init(_ work: @escaping @Sendable () -> Void) { self.work = work }
-  }
-  let job = Unmanaged.passRetained(Job(work))
-  var thread = pthread_t()
-  let status = pthread_create(
-    &thread, nil,
-    { raw in
-      if let raw { Unmanaged<Job>.fromOpaque(raw).takeRetainedValue().work() }
-      return nil
-    }, job.toOpaque())
-  if status == 0 { pthread_detach(thread) } else { job.release() }
 }
