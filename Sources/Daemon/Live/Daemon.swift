@@ -85,9 +85,8 @@ public final class Daemon {
       throw DaemonFailure.tryAgain(
         "kafka.bootstrap.servers \(options.kafka["bootstrap.servers"] ?? "unset"): \(error), after \(options.topicTimeout / 1000) s")
     }
-    if let last = recorded.map(\.number).max() { log.info("models so far: \(last)") }
-
     let last = recorded.map(\.number).max() ?? 0
+    if last > 0 { log.info("models so far: \(last)") }
     let state = try Daemon.restore(options, folder, after: last, log)
     intake = Intake(
       consumer, limits: options.limits, futureTolerance: options.engine.futureTolerance,

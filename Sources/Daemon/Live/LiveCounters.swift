@@ -23,8 +23,6 @@ struct LiveCounters {
   var commits = 0
   var snapshots = 0
   var snapshotFailures = 0
-  /// Monotonic ns; 0: none yet.
-  var lastSnapshotAt: Int64 = 0
   /// Longest stop of ingestion for a snapshot.
   var snapshotPauseMilliseconds = 0.0
   var turns = 0

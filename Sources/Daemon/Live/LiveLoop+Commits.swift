@@ -81,36 +81,30 @@ extension LiveLoop {
 
   /// Commits a cut once everything before it is acknowledged.
   func commitIfAcknowledged() throws(DaemonFailure) {
-    guard var current = cut else { return }
-    do throws(Publisher.Failure) {
-      if publisher.isCommitting {
+    guard let offsets = cut?.offsets else { return }
+    if publisher.isCommitting {
+      return try publishing { () throws(Publisher.Failure) in
         if try publisher.takeCommit() { committedCut() }
-        return
       }
-      guard publisher.isCutDone, !current.isCommitting, !mine.isEmpty else { return }
-      if publisher.outlet.isTransactional {
-        try publisher.beginCommit(current.offsets)
-        return
-      }
-    } catch {
-      throw DaemonFailure.tryAgain("\(error)")
     }
-    if current.offsets.isEmpty { return committedCut() }
-    current.isCommitting = true
-    cut = current
-    source.commit(current.offsets)
+    guard publisher.isCutDone, cut?.isCommitting == false, !mine.isEmpty else { return }
+    if publisher.outlet.isTransactional {
+      return try publishing { () throws(Publisher.Failure) in try publisher.beginCommit(offsets) }
+    }
+    if offsets.isEmpty { return committedCut() }
+    cut?.isCommitting = true
+    source.commit(offsets)
   }
 
   /// The group's answer, where commits are no transactions.
   func tookCommit(_ result: Result<Void, KafkaError>) throws(DaemonFailure) {
-    guard var current = cut, current.isCommitting else { return }
+    guard let current = cut, current.isCommitting else { return }
     switch result {
     case .success: committedCut()
     case .failure(let error):
       log.warning("commit: \(error)")
       // What waits for it cannot be sent without: once more.
-      current.isCommitting = false
-      if current.isNoted { cut = current } else { forgetCut() }
+      if current.isNoted { cut?.isCommitting = false } else { forgetCut() }
     }
   }
 
@@ -167,7 +161,6 @@ extension LiveLoop {
       let kept = try keeper.publish()
       snapshot = .none
       counters.snapshots += 1
-      counters.lastSnapshotAt = now()
       log.info(
         "snapshot \(kept.path) in \((now() - started) / 1_000_000) ms, \(counters.snapshotPauseMilliseconds.rounded()) ms of them at rest")
       for warning in kept.warnings { log.warning("snapshot: \(warning)") }

@@ -30,9 +30,7 @@ extension LiveLoop {
   func publishOutputs() throws(DaemonFailure) {
     if outputs.count == 0 { return }
     publisher.take(&outputs)
-    do throws(Publisher.Failure) { try publisher.advance() } catch {
-      throw DaemonFailure.tryAgain("\(error)")
-    }
+    try publishing(publisher.advance)
     while publisher.isVeryLong && !isRevocationHeld { try stall() }
   }
 
@@ -148,9 +146,7 @@ extension LiveLoop {
     let end = min(next + 2_000, built.outputs.count)
     publisher.take(built, next..<end)
     backlog = end == built.outputs.count ? nil : (built, end)
-    do throws(Publisher.Failure) { try publisher.advance() } catch {
-      throw DaemonFailure.tryAgain("\(error)")
-    }
+    try publishing(publisher.advance)
   }
 
   // MARK: restoring

@@ -155,12 +155,7 @@ package final class LiveLoop {
 
   func now() -> Int64 { clock.monotonic }
 
-  /// The rows' digest and the offsets it is of, for tests.
-  package var position: (digest: Fingerprint, offsets: [Int64], horizonTick: Int64?) {
-    (engine.digest, engine.positions[0], lastSeal?.tick)
-  }
   package var isRunning: Bool { isCaughtUp && !restoration.isUnderWay }
-  package var listsMade: Int { engine.listsMade }
 
   // MARK: a turn
 
@@ -238,6 +233,8 @@ package final class LiveLoop {
     let clock = batch.receivedAt / 1_000_000
     var other = 0
     let ahead = 32
+    // Records of a partition come in runs. What is committed meanwhile lies below what is applied.
+    var run: (partition: Int32, committed: Int64) = (-1, 0)
     for i in 0..<batch.count {
       if i % ahead == 0 { engine.prepare(batch.events, i..<min(i + ahead, batch.count)) }
       let place = batch.places[i]
@@ -257,7 +254,10 @@ package final class LiveLoop {
         engine.skip(position, time: isFuture ? nil : time)
         continue
       }
-      engine.isSilent = position.offset < committed[position.partition] ?? 0
+      if place.partition != run.partition {
+        run = (place.partition, committed[place.partition] ?? 0)
+      }
+      engine.isSilent = place.offset < run.committed
       _ = engine.apply(
         event, at: position, clock: clock, receivedAt: batch.receivedAt, prepared: i % ahead,
         into: &outputs)
@@ -412,15 +412,18 @@ package final class LiveLoop {
   /// Takes delivery reports, waiting at most `wait` ms, and sends on.
   func serve(wait: Int) throws(DaemonFailure) {
     reportHealth()
-    do throws(Publisher.Failure) {
+    try publishing { () throws(Publisher.Failure) in
       try publisher.advance()
       try publisher.poll(timeoutMilliseconds: wait)
-    } catch {
-      throw DaemonFailure.tryAgain("\(error)")
     }
     for event in publisher.outlet.takeEvents() {
       log.warning("producer: \(event.name): \(event.message)")
     }
+  }
+
+  /// What the publisher cannot get over, a new start can.
+  func publishing(_ body: () throws(Publisher.Failure) -> Void) throws(DaemonFailure) {
+    do throws(Publisher.Failure) { try body() } catch { throw DaemonFailure.tryAgain("\(error)") }
   }
 
   /// Tells health that the loop turns, and a few times a second how it is.

@@ -2,13 +2,13 @@
 import Kafka
 
 struct Restoration: CustomStringConvertible {
-  private(set) var timeline = Timeline()
+  private var timeline = Timeline()
   private var committed: EventVector = [:]
   /// Partitions known to have no record below the next step's offsets that is not applied.
   private var arrived = Set<Int32>()
   private var mine: [Int32] = []
   /// Nothing is recorded, but something is committed: a model is made there and comes into force at once.
-  private(set) var makesFreshModel = false
+  private var makesFreshModel = false
 
   init() {}
 

@@ -90,8 +90,6 @@ final class ForkedStateKeeper: StateKeeper {
   private var written: UInt64?
   /// A copy that takes longer is ended.
   private let patience: Int64
-  /// How long the last fork kept the loop, ms.
-  private(set) var pauseMilliseconds = 0.0
 
   init(_ folder: SnapshotFolder, patience: Int64 = 600_000_000_000) {
     self.folder = folder
@@ -114,7 +112,6 @@ final class ForkedStateKeeper: StateKeeper {
         _exit(74)
       }
     }
-    pauseMilliseconds = Double(Process.monotonic - start) / 1e6
     child = process < 0 ? (-1, sequence, start) : (process, sequence, start)
   }
 
