@@ -102,17 +102,24 @@ struct Tally {
     }
   }
 
+  /// Forty events and a few models, to be killed at every step.
+  private func smallWorld(
+    _ exactlyOnce: Bool, seed: UInt64, snapshotInterval: Int64, within milliseconds: Int
+  ) -> SimulatedWorld {
+    var settings = SimulatedWorld.Settings()
+    settings.exactlyOnce = exactlyOnce
+    settings.modelInterval = 300
+    settings.snapshotInterval = snapshotInterval
+    let world = SimulatedWorld(seed: setting("AFFINITY_SEED") ?? seed, settings)
+    world.expect(40, within: milliseconds)
+    return world
+  }
+
   /// A small log, and a death before and after every single request of a life.
   @Test(arguments: [true, false]) func everyRequest(exactlyOnce: Bool) throws {
     var tally = Tally()
     func world() -> SimulatedWorld {
-      var settings = SimulatedWorld.Settings()
-      settings.exactlyOnce = exactlyOnce
-      settings.modelInterval = 300
-      settings.snapshotInterval = 500
-      let world = SimulatedWorld(seed: setting("AFFINITY_SEED") ?? 4, settings)
-      world.expect(40, within: 1_200)
-      return world
+      smallWorld(exactlyOnce, seed: 4, snapshotInterval: 500, within: 1_200)
     }
     let whole = world()
     try whole.live(.quiet(drains: true))
@@ -134,13 +141,7 @@ struct Tally {
   @Test(arguments: [true, false]) func everyCallOfTheDisk(exactlyOnce: Bool) throws {
     var tally = Tally()
     func world() -> SimulatedWorld {
-      var settings = SimulatedWorld.Settings()
-      settings.exactlyOnce = exactlyOnce
-      settings.modelInterval = 300
-      settings.snapshotInterval = 400
-      let world = SimulatedWorld(seed: setting("AFFINITY_SEED") ?? 5, settings)
-      world.expect(40, within: 1_500)
-      return world
+      smallWorld(exactlyOnce, seed: 5, snapshotInterval: 400, within: 1_500)
     }
     let whole = world()
     try whole.live(.quiet(drains: true))
