@@ -64,7 +64,21 @@ extension Consumer {
     }
     let error = rd_kafka_assign(client, list.list)
     if error.isError { throw .failure(error) }
+    settle()
     setAssignment(ordered)
+  }
+
+  /// Waits until librdkafka's main thread has stopped what was read before and started what is read now,
+  /// which it does some time after `rd_kafka_assign`. Each stop, start, pause and resume takes the next
+  /// version number of the partition in the thread that asks for it; where a pause of ours overtakes a
+  /// start between number and queue, the lower number comes last, and all that the partition fetches
+  /// from then on counts as out of date: it is dumb for good. One answered question follows the stops in the
+  /// main thread's queue, a second one their answers, in which the starts are asked for.
+  private func settle() {
+    for _ in 0..<3 {
+      var list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
+      if !rd_kafka_assignment(client, &list).isError { rd_kafka_topic_partition_list_destroy(list) }
+    }
   }
 
   /// Gives up what was assigned by hand.

@@ -242,6 +242,31 @@ import Testing
     #expect(round > 12)
   }
 
+  /// librdkafka 2.0.2 starts partitions some time after `assign` has returned, and a resume that overtakes
+  /// such a start leaves the partition dumb for good: all that it fetches counts as out of date.
+  @Test func restartedPartitionsGoOnWhenResumedAtOnce() throws {
+    let cluster = try MockCluster()
+    try cluster.createTopic("t", partitions: 8)
+    let producer = try Producer(config: settings(cluster))
+    try producer.fill("t", partitions: 8, count: 20)
+    let consumer = try Consumer(config: settings(cluster), topics: ["t"])
+    try consumer.assign(fromBeginning(8))
+    let all = (0..<8).map { TopicPartition(topic: 0, partition: $0) }
+    for round in 0..<40 {
+      var seen = [Int](repeating: 0, count: 8)
+      let done = try within(10) {
+        _ = try consumer.poll(maxMessages: 50, timeoutMilliseconds: 50) {
+          seen[Int($0.place.partition)] += 1
+        }
+        return seen.allSatisfy { $0 == 20 }
+      }
+      try #require(done, "round \(round): \(seen)")
+      try consumer.pause(all)
+      try consumer.restart(fromBeginning(8))
+      try consumer.resume(all)
+    }
+  }
+
   @Test func theEndOfAPartitionIsAnEventWhenAskedFor() throws {
     let cluster = try MockCluster()
     try cluster.createTopic("t", partitions: 2)

@@ -298,8 +298,9 @@ final class Intake: RecordSource, @unchecked Sendable {
         bounds = limits
         for start in starts { held[start.key] = nil }
         if starts.isEmpty { continue }
-        try consumer.restart(starts.map { PartitionStart($0.key, .at($0.value)) })
+        // In this order: resumed behind the start, they would begin once more where they were started.
         try consumer.resume(starts.map(\.key))
+        try consumer.restart(starts.map { PartitionStart($0.key, .at($0.value)) })
       case .restart(let place): try consumer.restart([PartitionStart(place, .beginning)])
       case .commit(let offsets):
         do throws(KafkaError) {
