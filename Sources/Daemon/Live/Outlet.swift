@@ -36,7 +36,9 @@ package protocol Outlet: AnyObject {
 }
 
 final class KafkaOutlet: Outlet {
-  let isTransactional: Bool
+  var isTransactional: Bool { name != nil }
+  /// Under which transactions are made.
+  private let name: String?
   private var producer: Producer
   private var handles: [ProducerTopic]
   private let config: [String: String]
@@ -55,25 +57,18 @@ final class KafkaOutlet: Outlet {
     _ options: DaemonOptions, transactional name: String?, consumer: Consumer,
     observer: ClientObserver
   ) throws(KafkaError) {
-    var config = options.kafka
-    if let name {
-      config["transactional.id"] = name
-      // Below the session's timeout, and the messages' below this (KAFKA §3.5).
-      if config["transaction.timeout.ms"] == nil { config["transaction.timeout.ms"] = "30000" }
-      if config["message.timeout.ms"] == nil { config["message.timeout.ms"] = "25000" }
-    }
-    self.config = config
+    self.config = options.kafka
+    self.name = name
     self.observer = observer
     self.consumer = consumer
     names = options.topics
-    isTransactional = name != nil
-    (producer, handles) = try KafkaOutlet.make(config, observer, options.topics)
+    (producer, handles) = try KafkaOutlet.make(config, name, observer, names)
   }
 
   private static func make(
-    _ config: [String: String], _ observer: ClientObserver, _ names: TopicNames
+    _ config: [String: String], _ name: String?, _ observer: ClientObserver, _ names: TopicNames
   ) throws(KafkaError) -> (Producer, [ProducerTopic]) {
-    let producer = try Producer(config: config, observer: observer)
+    let producer = try Producer(config: config, transactionalID: name, observer: observer)
     var handles: [ProducerTopic] = []
     for topic in OutputTopic.allCases { handles.append(try producer.topic(names.name(topic))) }
     return (producer, handles)
@@ -87,7 +82,7 @@ final class KafkaOutlet: Outlet {
     guard isTransactional else { return }
     if isSuspect {
       _ = producer.close(deadlineMilliseconds: 5000)
-      (producer, handles) = try KafkaOutlet.make(config, observer, names)
+      (producer, handles) = try KafkaOutlet.make(config, name, observer, names)
       isSuspect = false
     }
     try producer.initTransactions()
