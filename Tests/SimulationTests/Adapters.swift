@@ -245,10 +245,8 @@ final class SimulatedOutlet: Outlet {
   private let source: SimulatedSource
   private var producer: SimulatedProducer
   private var random: SplitMix
-  private(set) var isSuspect = false
   /// Asked for, and made some turns later.
   private var commit: (offsets: [PartitionOffset], turns: Int)?
-  private let patience: Int64 = 10_000_000
 
   init(
     _ process: SimulatedProcess, options: SimulatedProducerOptions, topics: [String],
@@ -269,14 +267,16 @@ final class SimulatedOutlet: Outlet {
     do throws(SimulatedError) { return try body() } catch { throw KafkaError(error) }
   }
 
-  func open() throws(KafkaError) {
+  func open(timeoutMilliseconds: Int) throws(KafkaError) {
     guard isTransactional else { return }
-    if isSuspect {
-      producer.close()
-      producer = SimulatedProducer(process, options)
-      isSuspect = false
+    try attempt { () throws(SimulatedError) in
+      try producer.initTransactions(timeoutMilliseconds: timeoutMilliseconds)
     }
-    try attempt { () throws(SimulatedError) in try producer.initTransactions() }
+  }
+
+  func renew() throws(KafkaError) {
+    producer.close()
+    producer = SimulatedProducer(process, options)
   }
 
   func send(
@@ -337,8 +337,7 @@ final class SimulatedOutlet: Outlet {
       return nil
     }
     commit = nil
-    let start = process.cluster.clock.now
-    let deadline = start + 60_000_000
+    let deadline = process.cluster.clock.now + 60_000_000
     func again(_ body: () throws(SimulatedError) -> Void) throws(SimulatedError) {
       while true {
         do throws(SimulatedError) { return try body() } catch {
@@ -358,14 +357,11 @@ final class SimulatedOutlet: Outlet {
       try again { () throws(SimulatedError) in try producer.commitTransaction() }
     } catch {
       outcome = .failure(KafkaError(error))
-      isSuspect = true
     }
-    if process.cluster.clock.now - start > patience { isSuspect = true }
     return outcome
   }
 
   func abort(onReports: (UnsafeBufferPointer<DeliveryReport>) -> Void) throws(KafkaError) {
-    isSuspect = true
     try attempt { () throws(SimulatedError) in try producer.abortTransaction() }
     pass(producer.takeReports(), onReports)
   }

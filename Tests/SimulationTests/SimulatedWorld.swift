@@ -207,7 +207,7 @@ final class SimulatedWorld {
     let outlet = SimulatedOutlet(
       process, options: producer, topics: Self.outputs, source: source,
       random: SplitMix(seed: random.next()))
-    try outlet.open()
+    try outlet.open(timeoutMilliseconds: 30_000)
     let recorded = try readModels(process)
     let keeper = SimulatedKeeper(folder, process, random: SplitMix(seed: random.next()))
     defer {

@@ -74,7 +74,7 @@ public final class Daemon {
       try Daemon.patiently(options, health) { () throws(KafkaError) in
         try outlet.requireTopics(timeoutMilliseconds: 1000)
       }
-      try outlet.open()
+      try outlet.open(timeoutMilliseconds: Int(options.topicTimeout))
       recorded = try ModelLog.read(options, observer: observer)
     } catch {
       if Signals.isStopRequested { throw DaemonFailure.stopped }

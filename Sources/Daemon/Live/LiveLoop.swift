@@ -416,7 +416,7 @@ package final class LiveLoop {
       try publisher.advance()
       try publisher.poll(timeoutMilliseconds: wait)
     }
-    for event in publisher.outlet.takeEvents() {
+    for event in publisher.takeEvents() {
       log.warning("producer: \(event.name): \(event.message)")
     }
   }

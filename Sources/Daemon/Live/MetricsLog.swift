@@ -79,6 +79,7 @@ final class MetricsLog {
     line.put("builder_rows_waiting", workerRows)
     line.put("commits", counters.commits)
     line.put("transactions_aborted", publisher.aborted)
+    line.put("producers_renewed", publisher.renewed)
     line.put("snapshots", counters.snapshots)
     line.put("snapshot_failures", counters.snapshotFailures)
     line.put("snapshot_pause_ms_max", counters.snapshotPauseMilliseconds)

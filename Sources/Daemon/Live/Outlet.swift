@@ -3,13 +3,14 @@
 import Engine
 import Kafka
 
-/// Called by the loop's thread only. Nothing here waits, but for `open`, `abort` and `close`.
+/// Called by the loop's thread only. Nothing here waits, but for `open`, `abort`, `renew` and `close`.
 package protocol Outlet: AnyObject {
   /// Whether messages become visible with a commit, together with consumed offsets.
   var isTransactional: Bool { get }
   /// Fences whoever had our name before and ends his transaction; comes before the group's offsets
-  /// are asked for. Nothing to do where it is not transactional.
-  func open() throws(KafkaError)
+  /// are asked for. Nothing to do where it is not transactional. After an error that is retriable it can be
+  /// asked again.
+  func open(timeoutMilliseconds: Int) throws(KafkaError)
   func send(
     _ topic: OutputTopic, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
     headers: [Header], timestamp: Int64?, opaque: UInt64
@@ -28,9 +29,8 @@ package protocol Outlet: AnyObject {
   func takeCommitOutcome() -> Result<Void, KafkaError>?
   /// Gives up the transaction; reports of what was in it may still come, as errors.
   func abort(onReports: (UnsafeBufferPointer<DeliveryReport>) -> Void) throws(KafkaError)
-  /// Whether a request of the last transaction may have been repeated behind our back: then the name
-  /// is registered anew before the next one (KAFKA §3.5).
-  var isSuspect: Bool { get }
+  /// Goes on with a new producer, between two transactions; `open` comes next.
+  func renew() throws(KafkaError)
 
   func close(deadlineMilliseconds: Int)
 }
@@ -45,10 +45,7 @@ final class KafkaOutlet: Outlet {
   private let names: TopicNames
   private let observer: ClientObserver
   private let consumer: Consumer
-  private var commit: (end: TransactionEnd, started: Int64)?
-  /// A commit that takes longer than this may have been repeated inside the library.
-  private let patience: Int64 = 10_000_000_000
-  private(set) var isSuspect = false
+  private var commit: TransactionEnd?
 
   /// - Parameters:
   ///   - transactional: the name under which transactions are made; nil: none are.
@@ -57,8 +54,16 @@ final class KafkaOutlet: Outlet {
     _ options: DaemonOptions, transactional name: String?, consumer: Consumer,
     observer: ClientObserver
   ) throws(KafkaError) {
-    self.config = options.kafka
     self.name = name
+    var config = options.kafka
+    if name != nil {
+      // Below the session's timeout, and the messages' below this (KAFKA §3.5).
+      if config["transaction.timeout.ms"] == nil { config["transaction.timeout.ms"] = "30000" }
+      if config["message.timeout.ms"] == nil { config["message.timeout.ms"] = "25000" }
+      // As long as a request may be on its way before it is made again: `Publisher.patience`.
+      if config["socket.timeout.ms"] == nil { config["socket.timeout.ms"] = "10000" }
+    }
+    self.config = config
     self.observer = observer
     self.consumer = consumer
     names = options.topics
@@ -78,14 +83,13 @@ final class KafkaOutlet: Outlet {
     _ = try producer.requireTopics(handles, timeoutMilliseconds: timeoutMilliseconds)
   }
 
-  func open() throws(KafkaError) {
-    guard isTransactional else { return }
-    if isSuspect {
-      _ = producer.close(deadlineMilliseconds: 5000)
-      (producer, handles) = try KafkaOutlet.make(config, name, observer, names)
-      isSuspect = false
-    }
-    try producer.initTransactions()
+  func open(timeoutMilliseconds: Int) throws(KafkaError) {
+    if isTransactional { try producer.initTransactions(timeoutMilliseconds: timeoutMilliseconds) }
+  }
+
+  func renew() throws(KafkaError) {
+    _ = producer.close(deadlineMilliseconds: 5000)
+    (producer, handles) = try KafkaOutlet.make(config, name, observer, names)
   }
 
   func send(
@@ -111,19 +115,16 @@ final class KafkaOutlet: Outlet {
   func begin() throws(KafkaError) { try producer.beginTransaction() }
 
   func beginCommit(_ offsets: [PartitionOffset]) {
-    commit = (producer.beginCommit(offsets, of: consumer), Process.monotonic)
+    commit = producer.beginCommit(offsets, of: consumer)
   }
 
   func takeCommitOutcome() -> Result<Void, KafkaError>? {
-    guard let (end, started) = commit, let outcome = end.outcome else { return nil }
+    guard let outcome = commit?.outcome else { return nil }
     commit = nil
-    if Process.monotonic - started > patience { isSuspect = true }
-    if case .failure = outcome { isSuspect = true }
     return outcome
   }
 
   func abort(onReports: (UnsafeBufferPointer<DeliveryReport>) -> Void) throws(KafkaError) {
-    isSuspect = true
     try producer.abortTransaction(onReports: onReports)
   }
 

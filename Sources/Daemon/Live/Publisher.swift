@@ -44,6 +44,14 @@ final class Publisher {
   }
 
   private enum Transaction { case none, open, committing }
+  /// What is known of our name at the transaction coordinator. Where a request of the transaction before may have
+  /// been repeated behind our back, its late echo could end the next one half way: the name is registered anew
+  /// first, which shuts the echo out (KIP-890 does this for clients that know it).
+  private enum Registration {
+    case good, suspect
+    /// By a new producer, not yet answered.
+    case renewing
+  }
 
   let outlet: any Outlet
   private let names: TopicNames
@@ -79,6 +87,11 @@ final class Publisher {
   private var mustAbort = false
   private var repeats = 0
   private static let maximumRepeats = 8
+  private var registration = Registration.good
+  private var commitStarted: Int64 = 0
+  /// A commit that takes longer may have been repeated inside the library (`socket.timeout.ms`), ns.
+  private static let patience: Int64 = 10_000_000_000
+  private var events: [KafkaError.Failure] = []
 
   /// Event seen to recommendation acknowledged, microseconds; reset with each metrics line.
   var latency = Histogram<UInt64>(
@@ -93,6 +106,8 @@ final class Publisher {
   private(set) var bytes = 0
   /// Transactions that were aborted and made again.
   private(set) var aborted = 0
+  /// Times the name was registered anew.
+  private(set) var renewed = 0
 
   private let clock: any LiveClock
 
@@ -161,8 +176,7 @@ final class Publisher {
     if transaction == .committing || mustAbort { return try throwIfFailed() }
     passBarriers()
     while !isIdle {
-      try beginIfNeeded()
-      guard send(line[at], from: message) else { break }
+      guard try beginIfNeeded(), send(line[at], from: message) else { break }
       message = 0
       sentBytes += size(line[at])
       at += 1
@@ -313,6 +327,21 @@ final class Publisher {
     if mustAbort && transaction == .open { try again() }
   }
 
+  /// What the producer has complained of since it was last asked.
+  func takeEvents() -> [KafkaError.Failure] {
+    hearEvents()
+    defer { events = [] }
+    return events
+  }
+
+  private func hearEvents() {
+    let heard = outlet.takeEvents()
+    if heard.isEmpty { return }
+    events += heard
+    // A connection was lost: what was on its way is sent again, and may arrive twice.
+    noteSuspicion()
+  }
+
   private func throwIfFailed() throws(Failure) {
     if let failure { throw failure }
     if let error = outlet.fatalError { throw .fatal(error) }
@@ -381,23 +410,52 @@ final class Publisher {
 
   // MARK: transactions
 
-  private func beginIfNeeded() throws(Failure) {
-    guard outlet.isTransactional, transaction == .none else { return }
+  private func noteSuspicion() {
+    if outlet.isTransactional && registration == .good { registration = .suspect }
+  }
+
+  /// - Returns: false where the name is not registered yet: nothing can be sent.
+  private func beginIfNeeded() throws(Failure) -> Bool {
+    guard outlet.isTransactional, transaction == .none else { return true }
     do throws(KafkaError) {
-      // Late echoes of the last transaction's end must not meet this one (KAFKA §3.5).
-      if outlet.isSuspect { try outlet.open() }
+      guard try isRegistered() else { return false }
       try outlet.begin()
     } catch { throw .fatal(error) }
     transaction = .open
+    return true
+  }
+
+  private func isRegistered() throws(KafkaError) -> Bool {
+    // What the library has to say of the transaction before is said inside a poll.
+    let now = clock.monotonic
+    outlet.poll(waitMilliseconds: 0) { reports in
+      for report in reports { settle(report, now: now) }
+    }
+    hearEvents()
+    if registration == .good { return true }
+    if registration == .suspect {
+      try outlet.renew()
+      registration = .renewing
+      renewed += 1
+    }
+    do throws(KafkaError) { try outlet.open(timeoutMilliseconds: 1000) } catch {
+      guard error.isRetriable else { throw error }
+      return false
+    }
+    hearEvents()
+    registration = .good
+    return true
   }
 
   var isCommitting: Bool { transaction == .committing }
 
-  /// The cut is done: its offsets are committed with everything before it.
+  /// The cut is done: its offsets are committed with everything before it. Where no transaction could be begun
+  /// for them, `isCommitting` stays false: to be asked again.
   func beginCommit(_ offsets: [PartitionOffset]) throws(Failure) {
     precondition(isCutDone && outlet.isTransactional)
-    try beginIfNeeded()
+    guard try beginIfNeeded() else { return }
     transaction = .committing
+    commitStarted = clock.monotonic
     outlet.beginCommit(offsets)
   }
 
@@ -405,6 +463,7 @@ final class Publisher {
   /// `isCutDone` once more.
   func takeCommit() throws(Failure) -> Bool {
     guard transaction == .committing, let outcome = outlet.takeCommitOutcome() else { return false }
+    if clock.monotonic - commitStarted > Publisher.patience { noteSuspicion() }
     switch outcome {
     case .success:
       transaction = .none
@@ -422,6 +481,7 @@ final class Publisher {
 
   /// Aborts; the same is sent again in a new transaction.
   private func again() throws(Failure) {
+    noteSuspicion()
     aborted += 1
     repeats += 1
     guard repeats <= Publisher.maximumRepeats else {

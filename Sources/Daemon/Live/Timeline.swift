@@ -30,6 +30,8 @@ struct Timeline {
   private(set) var isIncomplete = false
   /// A model of which nothing was said before the last commit, though it came into force at its offsets.
   private var unsaid: Int?
+  /// Number of the tick noted last.
+  private var noted: Int?
 
   init() {}
 
@@ -44,6 +46,7 @@ struct Timeline {
     configuration: String
   ) {
     let known = Timeline.lastOfEach(records)
+    noted = seal?.number
     let open = seal?.openMessages
     if let open, open.sent == SealNote.OpenMessages.notInForce { unsaid = open.model }
     let wanted: [RecordedModel]
@@ -110,7 +113,11 @@ struct Timeline {
 
   /// Whether what comes of the step was said before these offsets were committed.
   func isSilent(_ step: Step, before committed: EventVector) -> Bool {
-    if case .activate(let number) = step.action, number == unsaid { return false }
+    if case .activate(let number) = step.action {
+      // A tick is noted before its model is on record: where the note is of an earlier one, a request to commit has
+      // overtaken a later one on its way, and what was said since is not known.
+      if number == unsaid || number > noted ?? .max { return false }
+    }
     return Timeline.isReached(step.at, by: committed)
   }
 
