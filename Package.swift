@@ -25,6 +25,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CMicroHTTPD", linkerSettings: [.linkedLibrary("microhttpd")]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CLAPACK", providers: [.apt(["liblapacke-dev", "libopenblas-dev"])]),
     .target(
       name: "CSimdJSON",
       cxxSettings: [.unsafeFlags(["-O3"])],
@@ -36,7 +37,8 @@ let package = Package(
     // Core: no Kafka, clock, file, log, Foundation
     .target(name: "Sparse", dependencies: ["CNumbers", "CKernels"], swiftSettings: kernel),
     .target(name: "Events", dependencies: ["Sparse", "CSimdJSON"], swiftSettings: kernel),
-    .target(name: "Recommender", dependencies: ["Sparse", "CKernels"], swiftSettings: kernel),
+    .target(
+      name: "Recommender", dependencies: ["Sparse", "CKernels", "CLAPACK"], swiftSettings: kernel),
     .target(
       name: "Engine", dependencies: ["Sparse", "Events", "Recommender", "CKernels"],
       swiftSettings: kernel),

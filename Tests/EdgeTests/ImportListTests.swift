@@ -8,7 +8,7 @@ import Testing
   static let allowed: [(module: String, imports: Set<String>)] = [
     ("Sparse", ["CNumbers", "CKernels"]),
     ("Events", ["Sparse", "CSimdJSON"]),
-    ("Recommender", ["Sparse", "CKernels"]),
+    ("Recommender", ["Sparse", "CKernels", "CLAPACK"]),
     ("Engine", ["Sparse", "Events", "Recommender", "CKernels"]),
     ("Simulator", ["Sparse"]),
     // The shell, in the direction of its arrows.

@@ -7,6 +7,7 @@
 #include "Pages.h"
 #include "PairKernels.h"
 #include "RankingKernels.h"
+#include "RegressionKernels.h"
 #include <stddef.h>
 #include <stdint.h>
 #ifdef __cplusplus

@@ -10,4 +10,9 @@ public enum DecayMaths {
   }
   /// 2^-x.
   public static func halvings(_ x: Double) -> Double { Glibc.exp2(-x) }
+  /// e^-x.
+  static func falling(_ x: Double) -> Double { Glibc.exp(-x) }
+  static func logarithm(_ x: Double) -> Double { Glibc.log(x) }
+  /// The integer nearest to x ≥ 0.
+  @inline(__always) static func fixed(_ x: Double) -> UInt64 { UInt64(x.rounded(.toNearestOrEven)) }
 }
