@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Core: Sparse <- Recommender, Events <- Engine. Shell: Kafka, Importers, Snapshots, Daemon, affinityd.
+// Core: Sparse <- Recommender, Events <- Engine <- Evaluation. Shell: Kafka, Importers, Snapshots, Daemon, affinityd.
 // ARCHITECTURE.md tells what each target holds; Tests/EdgeTests keeps the core's import list.
 
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
@@ -41,6 +41,9 @@ let package = Package(
       name: "Recommender", dependencies: ["Sparse", "CKernels", "CLAPACK"], swiftSettings: kernel),
     .target(
       name: "Engine", dependencies: ["Sparse", "Events", "Recommender", "CKernels"],
+      swiftSettings: kernel),
+    .target(
+      name: "Evaluation", dependencies: ["Sparse", "Events", "Recommender", "Engine"],
       swiftSettings: kernel),
     .target(name: "Simulator", dependencies: ["Sparse"], swiftSettings: strict),
 
@@ -95,6 +98,12 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "Engine", "Events", "Recommender", "Sparse", "Simulator", "CKernels", "TestSupport",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EvaluationTests",
+      dependencies: [
+        "Evaluation", "Engine", "Events", "Recommender", "Sparse", "Importers", "TestSupport",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -134,7 +134,8 @@ public struct Engine: ~Copyable {
     )
   }
 
-  static func meaning(of type: EventType) -> (Behaviour, isPositive: Bool)? {
+  /// What a type does to which matrix; nil for an erasure. A rating's value decides whether it is positive.
+  public static func meaning(of type: EventType) -> (Behaviour, isPositive: Bool)? {
     switch type {
     case .view: (.view, true)
     case .cart: (.cart, true)
@@ -428,14 +429,14 @@ public struct Engine: ~Copyable {
   }
 
   /// (user, session); without an id the user's UTC day. Anonymous traffic without a session has none.
-  private mutating func sessionPrint(_ event: EventView) -> Fingerprint? {
+  mutating func sessionPrint(_ event: EventView) -> Fingerprint? {
     if event.session.count > 0 { return rowPrint(event.user, kind: 0, id: event.session) }
     if event.user.count == 0 { return nil }
     return rowPrint(event.user, kind: 1, number: event.time / 86_400_000)
   }
 
   /// (user, order); a purchase or refund without an id is the order of (user or session, event time).
-  private mutating func orderPrint(_ event: EventView) -> Fingerprint? {
+  mutating func orderPrint(_ event: EventView) -> Fingerprint? {
     if event.order.count > 0 { return rowPrint(event.user, kind: 2, id: event.order) }
     switch event.type {
     case .purchase, .refund:

@@ -80,6 +80,8 @@ struct Candidates: ~Copyable {
     excluded.append(item)
   }
 
+  func copyExcluded(to items: inout Vec<UInt32>) { items.append(contentsOf: excluded.buffer) }
+
   @inline(__always)
   mutating func propose(_ run: Run) {
     runs.append(run)

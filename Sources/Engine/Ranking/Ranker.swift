@@ -51,12 +51,7 @@ struct Ranker: ~Copyable {
       isUser: isUser, key: key, listener: listener, cause: cause, interactions: interactions)
     prepare(model, itemLimit: interactions.items.idLimit)
     reader.fillBasket(&basket, scene, interactions)
-    reader.exclude(scene, basket: basket, interactions, from: &candidates)
-    neighbours.propose(
-      scene, basket: basket, model: model, interactions: interactions, to: &candidates)
-    rules.propose(scene, basket: basket, model: model, interactions: interactions, to: &candidates)
-    popularity.propose(
-      scene, basket: basket, model: model, interactions: interactions, to: &candidates)
+    gather(scene, model: model, interactions: interactions)
     candidates.choose(top: top, items: interactions.items)
     // Whether a cause has a message may not depend on what was sent before: an empty list is one too.
     if candidates.count == 0 && listener.lastList == 0 && cause.isModel { return 0 }
@@ -73,6 +68,39 @@ struct Ranker: ~Copyable {
     outputs.writer.append("]}}")
     outputs.finish(.recommendations, start: start, keyEnd: keyEnd, receivedAt: cause.receivedAt)
     return hash
+  }
+
+  /// The same list as values.
+  /// - Parameter given: what is in the basket instead, the newest first; nil: what the rows say.
+  mutating func answer(
+    _ scene: Scene, given: [UInt32]?, model: Model, interactions: borrowing Interactions, into answer: inout Answer
+  ) {
+    prepare(model, itemLimit: interactions.items.idLimit)
+    if let given {
+      basket.removeAll()
+      for item in given { basket.append(item) }
+    } else {
+      reader.fillBasket(&basket, scene, interactions)
+    }
+    gather(scene, model: model, interactions: interactions)
+    answer.begin(itemLimit: candidates.itemLimit)
+    candidates.copyExcluded(to: &answer.excluded)
+    candidates.choose(top: top, items: interactions.items)
+    for rank in 0..<candidates.count {
+      let entry = candidates.chosen(rank)
+      answer.append(entry.pointee.item, score: entry.pointee.score)
+    }
+    for r in 0..<candidates.runs.count { answer.attribute(candidates.runs[r]) }
+  }
+
+  /// What is left out, and what the sources propose.
+  private mutating func gather(_ scene: Scene, model: Model, interactions: borrowing Interactions) {
+    reader.exclude(scene, basket: basket, interactions, from: &candidates)
+    neighbours.propose(
+      scene, basket: basket, model: model, interactions: interactions, to: &candidates)
+    rules.propose(scene, basket: basket, model: model, interactions: interactions, to: &candidates)
+    popularity.propose(
+      scene, basket: basket, model: model, interactions: interactions, to: &candidates)
   }
 
   private mutating func prepare(_ model: Model, itemLimit: Int) {

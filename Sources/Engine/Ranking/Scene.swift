@@ -10,6 +10,14 @@ struct Scene: BitwiseCopyable {
   var orderRow: UInt32?
   var time: Int64
 
+  init(isUser: Bool, userRow: UInt32?, sessionRow: UInt32?, orderRow: UInt32?, time: Int64) {
+    self.isUser = isUser
+    self.userRow = userRow
+    self.sessionRow = sessionRow
+    self.orderRow = orderRow
+    self.time = time
+  }
+
   init(
     isUser: Bool, key: UnsafeRawBufferPointer, listener: Listener, cause: Cause,
     interactions: borrowing Interactions
