@@ -26,6 +26,7 @@ let package = Package(
     .target(name: "CMicroHTTPD", linkerSettings: [.linkedLibrary("microhttpd")]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLAPACK", providers: [.apt(["liblapacke-dev", "libopenblas-dev"])]),
+    .systemLibrary(name: "CLinear", providers: [.apt(["liblinear-dev"])]),
     .target(
       name: "CSimdJSON",
       cxxSettings: [.unsafeFlags(["-O3"])],
@@ -39,6 +40,8 @@ let package = Package(
     .target(name: "Events", dependencies: ["Sparse", "CSimdJSON"], swiftSettings: kernel),
     .target(
       name: "Recommender", dependencies: ["Sparse", "CKernels", "CLAPACK"], swiftSettings: kernel),
+    .target(
+      name: "Customers", dependencies: ["Sparse", "CKernels", "CLAPACK"], swiftSettings: kernel),
     .target(
       name: "Engine", dependencies: ["Sparse", "Events", "Recommender", "CKernels"],
       swiftSettings: kernel),
@@ -94,6 +97,10 @@ let package = Package(
     .testTarget(
       name: "RecommenderTests", dependencies: ["Recommender", "Sparse", "CKernels", "TestSupport"],
       swiftSettings: strict),
+    .testTarget(
+      name: "CustomersTests",
+      dependencies: ["Customers", "Sparse", "Importers", "CKernels", "CLinear", "TestSupport"],
+      exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
       name: "EngineTests",
       dependencies: [

@@ -3,6 +3,7 @@
 // chosen when the program starts; elsewhere plain C is used. 
 // BitKernels.swift holds the Swift twins that the tests compare them with.
 #pragma once
+#include "CustomerKernels.h"
 #include "Find.h"
 #include "Pages.h"
 #include "PairKernels.h"

@@ -1,0 +1,3 @@
+// LIBLINEAR (Fan et al. 2008).
+#pragma once
+#include <linear.h>
