@@ -37,7 +37,7 @@ extension Engine {
     forgetPreparedIDs()
     var lists = 0
     if let listener = listenerID(user: user, print, false) { lists = audience.forget(listener) }
-    if let rules = places.rules, erased.matrices[rules].rows > 0 { hasErasedBaskets = true }
+    if minedMatrices.contains(where: { erased.matrices[$0].rows > 0 }) { hasErasedBaskets = true }
     keyScratch.wipe()
     if isSilent { return }
     for topic in OutputTopic.keyedByUser {

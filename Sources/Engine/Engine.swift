@@ -83,6 +83,8 @@ public struct Engine: ~Copyable {
   var audience = Audience()
   var ranker: Ranker
   let places: MatrixPlaces
+  /// Matrices whose erased rows stand in rules or list models.
+  let minedMatrices: [Int]
   private let causeTypes: [Bool]
   private var unheard = Outputs()
   var keyScratch = ByteWriter(capacity: 256)
@@ -103,6 +105,7 @@ public struct Engine: ~Copyable {
     interactions = Interactions(matrices: matrices, popularity: configuration.popularity)
     places = MatrixPlaces(configuration, matrices: matrices)
     ranker = Ranker(configuration, places: places, topics: topics)
+    minedMatrices = [places.rules].compactMap { $0 } + places.ofLists(configuration)
     positions = topics.map { _ in [] }
     var causes = [Bool](repeating: false, count: EventType.allCases.count)
     for type in EventType.allCases {
@@ -572,11 +575,12 @@ public struct Engine: ~Copyable {
     }
     interactions.expire(tick: tick)
     let interval = configuration.rules.interval
-    let isDue = configuration.rulesEnabled && (lastRulesTick.map { tick - $0 >= interval } ?? true)
+    let isMining = configuration.rulesEnabled || configuration.hasFormulas
+    let isDue = isMining && (lastRulesTick.map { tick - $0 >= interval } ?? true)
     if isDue { lastRulesTick = tick }
     // Kept rules would go on counting erased baskets. The usual turn stays where it was, as in a run that
     // never saw them.
-    let minesRules = isDue || configuration.rulesEnabled && hasErasedBaskets
+    let minesRules = isDue || isMining && hasErasedBaskets
     hasErasedBaskets = false
     return Seal(
       number: interactions.sealNumber, sequence: sequence, tick: tick, positions: positions,
@@ -585,7 +589,23 @@ public struct Engine: ~Copyable {
       digest: digest, removedItems: removed, batch: takeChanges(),
       itemCount: interactions.heldItems,
       popularity: interactions.popularitySeal(), catalogue: catalogue.seal(),
-      minesRules: minesRules)
+      minesRules: minesRules, lists: minesRules && configuration.hasFormulas ? listSeal() : nil)
+  }
+
+  private func listSeal() -> ListSeal {
+    let lists = configuration.lists
+    var seal = ListSeal()
+    if lists.needsDiscover, let matrix = places.userPurchases {
+      seal.users = interactions.timedRows(matrix: matrix)
+    }
+    if lists.needsOrders, let matrix = places.orderPurchases {
+      if lists.basket { seal.orders = interactions.timedRows(matrix: matrix) }
+      seal.visits = interactions.visitCounts(orders: matrix)
+    }
+    if lists.next, let matrix = places.sessionViews {
+      seal.sessions = interactions.sessionLog(matrix: matrix, most: lists.maxSessions)
+    }
+    return seal
   }
 
   /// Puts the model in force at this position. Writes the models record; the caller appends the model's

@@ -12,6 +12,7 @@ public struct EngineConfiguration: Hashable, Sendable {
   public var popularity = PopularityConfiguration()
   public var recommend = RecommendConfiguration()
   public var recommendEnabled = true
+  public var lists = ListsConfiguration()
   /// Items in one event; more is a dead letter.
   public var maxItems = 10_000
   /// Bytes of one id; more is a dead letter.
@@ -26,6 +27,9 @@ public struct EngineConfiguration: Hashable, Sendable {
   public var threads = 2
 
   public init() {}
+
+  /// Whether lists are made by formulas.
+  var hasFormulas: Bool { recommendEnabled && lists.isOn }
 
   /// Of everything that outputs depend on: two runs with the same one, over the same log with the same
   /// ticks, say the same.

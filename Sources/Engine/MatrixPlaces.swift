@@ -16,11 +16,15 @@ extension EngineConfiguration {
     if recommendEnabled {
       add(cartMatrix(.user))
       add(cartMatrix(.session))
-      if !all.contains(where: { $0.context == .user && $0.behaviour == .purchase }) {
+      func need(_ context: ContextKind, _ behaviour: Behaviour) {
+        if all.contains(where: { $0.context == context && $0.behaviour == behaviour }) { return }
         add(
           MatrixConfiguration(
-            context: .user, behaviour: .purchase, history: 200, window: 365 * 86_400_000))
+            context: context, behaviour: behaviour, history: 200, window: 365 * 86_400_000))
       }
+      need(.user, .purchase)
+      if lists.needsOrders { need(.order, .purchase) }
+      if lists.next { need(.session, .view) }
     }
     return all
   }
@@ -42,6 +46,7 @@ struct MatrixPlaces {
   var orderPurchases: Int?
   var userCart: Int?
   var sessionCart: Int?
+  var sessionViews: Int?
   var ofUser: [Int] = []
   var ofSession: [Int] = []
 
@@ -64,7 +69,17 @@ struct MatrixPlaces {
     orderPurchases = widest(.order, .purchase)
     userCart = place(configuration.cartMatrix(.user))
     sessionCart = place(configuration.cartMatrix(.session))
+    sessionViews = widest(.session, .view)
     ofUser = matrices.indices.filter { matrices[$0].context == .user }
     ofSession = matrices.indices.filter { matrices[$0].context == .session }
+  }
+  /// Matrices that the list models are fitted to.
+  func ofLists(_ configuration: EngineConfiguration) -> [Int] {
+    if !configuration.hasFormulas { return [] }
+    let lists = configuration.lists
+    return [
+      lists.needsDiscover ? userPurchases : nil, lists.needsOrders ? orderPurchases : nil,
+      lists.next ? sessionViews : nil,
+    ].compactMap { $0 }
   }
 }

@@ -17,6 +17,8 @@ extension Model {
     state.put("trending", copying: trending.map(StoredPopularItem.init))
     state.put("popular_keys", strings: popularKeys)
     state.put("unavailable", copying: unavailable.sorted())
+    if let lists { state.group("lists") { lists.save(into: &$0) } }
+    if let trend { state.group("trend") { trend.save(into: &$0) } }
   }
 
   convenience init(restoring state: StateReader) throws(StateError) {
@@ -38,7 +40,9 @@ extension Model {
       popular: try state.array("popular", of: StoredPopularItem.self).map(\.item),
       trending: try state.array("trending", of: StoredPopularItem.self).map(\.item),
       popularKeys: try state.strings("popular_keys"),
-      unavailable: Set(try state.array("unavailable", of: UInt32.self)))
+      unavailable: Set(try state.array("unavailable", of: UInt32.self)),
+      lists: state.has("lists.numbers") ? try ListModels(restoring: state.group("lists")) : nil,
+      trend: state.has("trend.numbers") ? try TrendModel(restoring: state.group("trend")) : nil)
   }
 }
 

@@ -40,12 +40,16 @@ public final class Model: Sendable {
   let popularKeys: [String]
   /// Items the catalogue says cannot be had, ascending dense ids.
   public let unavailable: Set<UInt32>
+  /// Of the lists made by formulas, where there are any: what is fitted, and what is counted at every tick.
+  public let lists: ListModels?
+  public let trend: TrendModel?
 
   public init(
     sequence: Int, tick: Int64, seal: Int, rulesSeal: Int, rulesSequence: Int,
     digest: Fingerprint,
     countsDigest: Fingerprint, neighbours: [NeighbourTable], rules: RuleSet?,
-    popular: [PopularItem], trending: [PopularItem], popularKeys: [String], unavailable: Set<UInt32>
+    popular: [PopularItem], trending: [PopularItem], popularKeys: [String], unavailable: Set<UInt32>,
+    lists: ListModels? = nil, trend: TrendModel? = nil
   ) {
     self.sequence = sequence
     id = Model.name(sequence)
@@ -69,6 +73,8 @@ public final class Model: Sendable {
     self.trending = trending
     self.popularKeys = popularKeys
     self.unavailable = unavailable
+    self.lists = lists
+    self.trend = trend
   }
 
   public static func name(_ sequence: Int) -> String {

@@ -48,7 +48,7 @@ public struct ModelBuilder: ~Copyable {
   private let places: MatrixPlaces
   var counts: CoOccurrence
   var items = Interner()
-  private var ranks = ItemRanks()
+  var ranks = ItemRanks()
   var last: Model?
   var sequence: Int
 
@@ -105,13 +105,18 @@ public struct ModelBuilder: ~Copyable {
       tables.append(table)
     }
     var rules = last?.rules
+    var lists = last?.lists
     var rulesSeal = last?.rulesSeal ?? seal.number
     var rulesSequence = last?.rulesSequence ?? 0
-    if seal.minesRules, let matrix = places.rules {
-      rules = mine(matrix, parallel: parallel)
+    if seal.minesRules {
+      if let matrix = places.rules { rules = mine(matrix, parallel: parallel) }
+      if let rows = seal.lists {
+        lists = ListModels(
+          rows, tick: seal.tick, configuration: configuration, items: ranks, parallel: parallel)
+      }
       rulesSeal = seal.number
       rulesSequence = sequence
-    } else if rules == nil {
+    } else if rules == nil && lists == nil {
       rulesSeal = seal.number
     }
     let popularity = PopularityLists(
@@ -125,7 +130,8 @@ public struct ModelBuilder: ~Copyable {
       rulesSequence: rulesSequence,
       digest: seal.digest, countsDigest: countsDigest, neighbours: tables, rules: rules,
       popular: overall(.popular), trending: overall(.trending),
-      popularKeys: popularity.map(\.key), unavailable: seal.catalogue.unavailable)
+      popularKeys: popularity.map(\.key), unavailable: seal.catalogue.unavailable, lists: lists,
+      trend: configuration.hasFormulas ? TrendModel(seal, configuration, items: ranks) : nil)
 
     var outputs = Outputs()
     writeNeighbours(model, into: &outputs)

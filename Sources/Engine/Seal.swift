@@ -31,6 +31,16 @@ public struct Seal: Sendable {
   public var itemCount: Int
   public var popularity: PopularitySeal
   public var catalogue: CatalogueSeal
-  /// Whether rules are mined at this tick or kept.
+  /// Whether rules are mined and list models fitted at this tick, or those of before kept.
   public var minesRules: Bool
+  /// Where list models are fitted: what to.
+  public var lists: ListSeal?
+}
+
+/// Copies of the rows that the models of the formulas' lists are fitted to.
+public struct ListSeal: Sendable {
+  public var users = TimedRows()
+  public var orders = TimedRows()
+  public var visits: [VisitCounts] = []
+  public var sessions = SessionLog()
 }

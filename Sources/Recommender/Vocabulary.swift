@@ -224,3 +224,35 @@ public struct RecommendConfiguration: Hashable, Sendable {
   public var cartWindow: Int64 = 7 * 86_400_000
   public init() {}
 }
+
+/// What `for_you` is made of.
+public enum ForYou: String, CaseIterable, Hashable, Sendable {
+  /// Neighbours per relation, rules and popularity, by their weights.
+  case blend
+  /// The discover formula (`Formulas/`).
+  case discover
+}
+
+/// The lists made by formulas from models of their own, which are fitted where rules are mined.
+public struct ListsConfiguration: Hashable, Sendable {
+  public var forYou = ForYou.blend
+  public var buyAgain = false
+  public var basket = false
+  public var next = false
+  public var constants: FormulaConstants = {
+    var constants = FormulaConstants()
+    constants.discover.kept = 200
+    constants.basket.kept = 200
+    return constants
+  }()
+  /// Items a regression is over: those in most rows.
+  public var maxItems = 20_000
+  /// Sessions in the index, the latest.
+  public var maxSessions = 200_000
+  public init() {}
+
+  public var needsDiscover: Bool { forYou == .discover || buyAgain }
+  public var needsOrders: Bool { buyAgain || basket }
+  /// Whether any list is made by a formula.
+  public var isOn: Bool { needsDiscover || basket || next }
+}

@@ -189,7 +189,7 @@ enum PlainFormulas {
   static func basket(_ b: Matrix, given: [Int], isOrdered: Bool, present: [Int]) -> [Double] {
     var sums = [Double](repeating: 0, count: b.count)
     for (k, item) in given.enumerated() {
-      let weight = isOrdered ? exp(-Double(given.count - 1 - k) / 2) + 0.3 : 1
+      let weight = isOrdered ? ((exp(-Double(given.count - 1 - k) / 2) + 0.3) * 1000).rounded() / 1000 : 1
       for j in 0..<b.count { sums[j] += weight * b[item][j] }
     }
     let all = raised(sums, present)

@@ -153,6 +153,45 @@ struct ConfigurationKey: Sendable {
       "recommend.weights.popularity", .real(\.engine.recommend.popularityWeight, 0...1000), "0.05",
       "weight of popularity, which fills the lists of strangers"),
     key(
+      "lists.for_you", .choice(of: \.engine.lists.forYou), "blend",
+      "what for_you is made of: neighbours, rules and popularity by weight, or the discover formula"),
+    key("lists.buy_again", .flag(\.engine.lists.buyAgain), "false", "also publish buy_again"),
+    key("lists.basket", .flag(\.engine.lists.basket), "false", "also publish basket, what completes it"),
+    key("lists.next", .flag(\.engine.lists.next), "false", "also publish next, by the nearest sessions"),
+    key(
+      "lists.gram_half_life", .duration(\.engine.lists.constants.gramHalfLife, second...36_500 * day), "120d",
+      "time in which a pair of old purchases loses half its weight in a regression"),
+    key(
+      "lists.own_half_life", .duration(\.engine.lists.constants.ownHalfLife, second...36_500 * day), "180d",
+      "time in which one's own visit loses half its weight"),
+    key(
+      "lists.trend_floor", .real(\.engine.lists.constants.trendFloor, 0...1000), "0.1",
+      "trend of an item that nobody asks for now"),
+    key(
+      "lists.trend_weight", .real(\.engine.lists.constants.popularityWeight, 0...1000), "0.3",
+      "weight of recent popularity beside the regression"),
+    key(
+      "lists.new_weight", .real(\.engine.lists.constants.newWeight, 0...1000), "0.7",
+      "weight of what is new in buy_again"),
+    key(
+      "lists.discover_lambda", .real(\.engine.lists.constants.discover.lambda, 0.001...1_000_000), "20",
+      "ridge of the regression over users, in mean diagonals"),
+    key(
+      "lists.basket_lambda", .real(\.engine.lists.constants.basket.lambda, 0.001...1_000_000), "1",
+      "the same over orders"),
+    key(
+      "lists.max_items", .integer(\.engine.lists.maxItems, 1...100_000), "20000",
+      "items a regression is over, those in most rows"),
+    key(
+      "lists.session_recent", .integer(\.engine.lists.constants.sessions.recent, 1...100_000), "500",
+      "sessions that are looked at for next, the latest of each item, then of all"),
+    key(
+      "lists.session_neighbours", .integer(\.engine.lists.constants.sessions.neighbours, 1...100_000), "200",
+      "nearest sessions that are followed"),
+    key(
+      "lists.max_sessions", .integer(\.engine.lists.maxSessions, 1...100_000_000), "200000",
+      "sessions in the index, the latest"),
+    key(
       "privacy.min_users", .integer(\.engine.minUsers, 1...1_000_000), "1",
       "users who must stand behind a published count; 1 is off"),
     key(

@@ -64,6 +64,9 @@ public struct ExplanationCheck: Sendable {
         faults.append("\(where_): value \(value), from its counts \(recomputed)")
       case nil: faults.append("\(where_): the value cannot be recomputed from its counts")
       }
+      if let recomputed = Explanation.weight(of: reason), recomputed != weight {
+        faults.append("\(where_): weight \(weight), from its parts \(recomputed)")
+      }
       if value * weight != contribution {
         faults.append("\(where_): contribution \(contribution), from value and weight \(value * weight)")
       }
@@ -104,8 +107,45 @@ public enum Explanation {
         return nil
       }
       return decayed / maximum
+    case "trend":
+      guard let recent = real("recent"), let total = real("recent_total"), let items = integer("items") else {
+        return nil
+      }
+      return Trend.share(recent: recent, recentTotal: total, items: items)
+    case "own":
+      guard let decayed = real("decayed"), let total = real("total"), total > 0,
+        let item = visits("item", reason), let share = real("repeat_share")
+      else { return nil }
+      let unit = OwnHistory.unit
+      let root = OwnHistory.root(of: item, prior: FormulaConstants().itemPrior, share: share)
+      return decayed * unit * Double(root) / (total * unit * unit)
+    // Fitted numbers of the model: nothing in the message gives them again.
+    case "regression", "sessions": return real("value")
     default: return nil
     }
+  }
+
+  /// The weight of a reason that says what it is made of; nil where it does not.
+  public static func weight(of reason: JSON) -> Double? {
+    func real(_ key: String) -> Double? { reason[key]?.number }
+    switch reason["source"]?.string {
+    case "regression":
+      guard let scale = real("scale") else { return nil }
+      let unit = scale * (real("position") ?? 1)
+      guard let trend = real("trend") else { return unit }
+      return unit * trend
+    case "own":
+      guard let user = visits("user", reason), let share = real("repeat_share") else { return nil }
+      return user.share(prior: FormulaConstants().userPrior, of: share)
+    default: return nil
+    }
+  }
+
+  private static func visits(_ whose: String, _ reason: JSON) -> VisitCounts? {
+    guard let visits = reason["\(whose)_visits"]?.number.flatMap({ UInt64(exactly: $0) }),
+      let repeats = reason["\(whose)_repeats"]?.number.flatMap({ UInt64(exactly: $0) })
+    else { return nil }
+    return VisitCounts(visits: visits, repeats: repeats)
   }
 
   /// A reason in words a shopkeeper understands. `title` names an item.
@@ -129,6 +169,15 @@ public enum Explanation {
       let confidence = reason["value"]?.number ?? 0
       return
         "goes with \(antecedent) in the basket (\(Int((confidence * 100).rounded())) % of such orders)"
+    case "regression":
+      let because = title(reason["because"]?.string ?? "")
+      return reason["context"]?.string == "order"
+        ? "completes a basket with \(because)" : "follows from having bought \(because)"
+    case "trend": return "in demand now"
+    case "own":
+      let visits = number("visits")
+      return visits == 1 ? "bought before" : "bought \(visits) times before"
+    case "sessions": return "\(number("sessions")) of the \(number("of")) nearest sessions looked at it"
     case "popularity": return "popular: in \(number("count")) orders of late"
     default: return ""
     }

@@ -14,7 +14,7 @@ import Sparse
 typealias Run = affinity_run
 typealias Finalist = affinity_finalist
 
-struct Candidates: ~Copyable {
+struct Candidates: ~Copyable, Excluding {
   /// Per item: 0 = untouched, minus infinity = left out.
   private var scores: Vec<Double>
   /// Per item: 0, but for the finalists that are explained just now.

@@ -2,6 +2,7 @@
 //
 //   Scene             the rows of the cause; the basket; what is left out
 //   CandidateSource   neighbours, rules, popularity: runs of (item, value), later the reasons
+//   FormulaLists      the lists made by formulas, where there are any
 //   Candidates        sums, the best by threshold, and the contributions of these alone
 //   ListEncoder       the bytes around the reasons
 //
@@ -18,6 +19,8 @@ struct Ranker: ~Copyable {
   private var neighbours: NeighbourSource
   private var rules: RuleSource
   private var popularity: PopularitySource
+  private var formulas: FormulaLists
+  private let isBlend: Bool
   private var encoder: ListEncoder
   /// Keys and their fingerprints of the list's items.
   private var keys: Vec<UnsafeRawBufferPointer>
@@ -34,6 +37,8 @@ struct Ranker: ~Copyable {
     neighbours = NeighbourSource(configuration, places: places)
     rules = RuleSource(configuration)
     popularity = PopularitySource(configuration)
+    formulas = FormulaLists(configuration, places: places)
+    isBlend = configuration.lists.forYou == .blend
     encoder = ListEncoder(topics: topics)
   }
 
@@ -50,25 +55,38 @@ struct Ranker: ~Copyable {
     let scene = Scene(
       isUser: isUser, key: key, listener: listener, cause: cause, interactions: interactions)
     prepare(model, itemLimit: interactions.items.idLimit)
-    reader.fillBasket(&basket, scene, interactions)
-    gather(scene, model: model, interactions: interactions)
-    candidates.choose(top: top, items: interactions.items)
+    let isOrdered = reader.fillBasket(&basket, scene, interactions)
+    if isBlend {
+      gather(scene, model: model, interactions: interactions)
+      candidates.choose(top: top, items: interactions.items)
+    }
+    if formulas.isOn {
+      formulas.make(
+        scene, basket: basket, isOrdered: isOrdered, reader: reader, model: model, interactions: interactions)
+    }
     // Whether a cause has a message may not depend on what was sent before: an empty list is one too.
-    if candidates.count == 0 && listener.lastList == 0 && cause.isModel { return 0 }
+    if blendCount == 0 && formulas.count == 0 && listener.lastList == 0 && cause.isModel { return 0 }
     lookUp(interactions.items)
-    let hash = hash()
+    let hash = hash(interactions.items)
     if let unlessHash, unlessHash == hash { return hash }
 
     let start = outputs.writer.count
     outputs.writer.append(bytes: key)
     let keyEnd = outputs.writer.count
     encoder.writeHead(isUser: isUser, key: key, cause: cause, into: &outputs.writer)
-    outputs.writer.append(",\"lists\":{\"for_you\":[")
-    writeEntries(model, items: interactions.items, into: &outputs.writer)
-    outputs.writer.append("]}}")
+    outputs.writer.append(",\"lists\":{")
+    if isBlend {
+      outputs.writer.append("\"for_you\":[")
+      writeEntries(model, items: interactions.items, into: &outputs.writer)
+      outputs.writer.append("]")
+    }
+    if formulas.isOn { writeFormulas(model, items: interactions.items, into: &outputs.writer) }
+    outputs.writer.append("}}")
     outputs.finish(.recommendations, start: start, keyEnd: keyEnd, receivedAt: cause.receivedAt)
     return hash
   }
+
+  private var blendCount: Int { isBlend ? candidates.count : 0 }
 
   /// The same list as values.
   /// - Parameter given: what is in the basket instead, the newest first; nil: what the rows say.
@@ -80,7 +98,7 @@ struct Ranker: ~Copyable {
       basket.removeAll()
       for item in given { basket.append(item) }
     } else {
-      reader.fillBasket(&basket, scene, interactions)
+      _ = reader.fillBasket(&basket, scene, interactions)
     }
     gather(scene, model: model, interactions: interactions)
     answer.begin(itemLimit: candidates.itemLimit)
@@ -93,7 +111,7 @@ struct Ranker: ~Copyable {
     for r in 0..<candidates.runs.count { answer.attribute(candidates.runs[r]) }
   }
 
-  /// What is left out, and what the sources propose.
+  /// What is left out, and what neighbours, rules and popularity propose by their weights.
   private mutating func gather(_ scene: Scene, model: Model, interactions: borrowing Interactions) {
     reader.exclude(scene, basket: basket, interactions, from: &candidates)
     neighbours.propose(
@@ -104,6 +122,9 @@ struct Ranker: ~Copyable {
   }
 
   private mutating func prepare(_ model: Model, itemLimit: Int) {
+    if formulas.isOn {
+      formulas.prepare(model, isNew: self.model !== model, itemLimit: itemLimit)
+    }
     let hasGrown = candidates.itemLimit < itemLimit
     candidates.begin(itemLimit: itemLimit)
     if self.model !== model {
@@ -122,7 +143,7 @@ struct Ranker: ~Copyable {
   private mutating func lookUp(_ items: borrowing Interner) {
     keys.removeAll()
     prints.removeAll()
-    for rank in 0..<candidates.count {
+    for rank in 0..<blendCount {
       let item = candidates.chosen(rank).pointee.item
       keys.append(items.key(item))
       prints.append(items.fingerprint(item))
@@ -156,16 +177,49 @@ struct Ranker: ~Copyable {
     }
   }
 
+  private func writeFormulas(_ model: Model, items: borrowing Interner, into w: inout ByteWriter) {
+    var isFirst = !isBlend
+    for list in formulas.lists {
+      w.append(isFirst ? "\"" : ",\"")
+      isFirst = false
+      w.append(list.kind.name)
+      w.append("\":[")
+      for rank in 0..<list.made.count {
+        let entry = formulas.entry(list, rank)
+        var head = Finalist(entry.item)
+        head.score = entry.score
+        head.rest = entry.rest
+        encoder.writeEntry(rank, &head, key: items.key(entry.item), into: &w)
+        for i in 0..<entry.listed {
+          if i > 0 { w.append(byte: UInt8(ascii: ",")) }
+          formulas.writeReason(i, of: entry, in: list, model: model, items: items, into: &w)
+        }
+        w.append("]}")
+      }
+      w.append("]")
+    }
+  }
+
   /// A list is its items and their scores: evidence that moves without them is no change.
-  private func hash() -> UInt64 {
-    var sum = Fingerprint(low: 0x9e37_79b9_7f4a_7c15, high: UInt64(candidates.count))
-    for rank in 0..<candidates.count {
+  private func hash(_ items: borrowing Interner) -> UInt64 {
+    var sum = Fingerprint(low: 0x9e37_79b9_7f4a_7c15, high: UInt64(blendCount))
+    for rank in 0..<blendCount {
       let entry = candidates.chosen(rank)
       // Summed, so that one entry's hash need not wait for the one before.
       sum &+= Fingerprint(
         prints[rank],
         Fingerprint(low: entry.pointee.score.bitPattern, high: entry.pointee.rest.bitPattern),
         UInt64(rank), 0)
+    }
+    if !formulas.isOn { return sum.low | 1 }
+    for list in formulas.lists {
+      for rank in 0..<list.made.count {
+        let entry = formulas.entry(list, rank)
+        sum &+= Fingerprint(
+          items.fingerprint(entry.item),
+          Fingerprint(low: entry.score.bitPattern, high: entry.rest.bitPattern), UInt64(rank),
+          UInt64(list.kind.rawValue + 1))
+      }
     }
     return sum.low | 1
   }

@@ -30,6 +30,11 @@ struct Scene: BitwiseCopyable {
   }
 }
 
+/// A list from which items can be left out.
+protocol Excluding: ~Copyable {
+  mutating func exclude(_ item: UInt32)
+}
+
 /// Finds in a scene's rows what the configuration asks for.
 struct SceneReader {
   private let places: MatrixPlaces
@@ -45,22 +50,30 @@ struct SceneReader {
   }
 
   /// The order of the cause, newest first; where it has none, the cart.
+  /// - Returns: whether items came at different times: then their order says something.
+  @discardableResult
   func fillBasket(
     _ basket: inout Vec<UInt32>, _ scene: Scene, _ interactions: borrowing Interactions
-  ) {
+  ) -> Bool {
     basket.removeAll()
+    var first: Int64?
+    var isOrdered = false
+    func note(_ time: Int64) { if let first { isOrdered = isOrdered || time != first } else { first = time } }
     if let row = scene.orderRow, let matrix = places.orderPurchases {
       let (items, stamps) = interactions.slots(matrix: matrix, row: row)
       var k = items.count - 1
       while k >= 0 && basket.count < recent {
-        if Stamp.isActive(stamps[k]) { basket.append(items[k]) }
+        if Stamp.isActive(stamps[k]) {
+          basket.append(items[k])
+          note(Stamp.time(stamps[k]))
+        }
         k -= 1
       }
-      if basket.count > 0 { return }
+      if basket.count > 0 { return isOrdered }
     }
     let cart: (matrix: Int?, row: UInt32?) =
       scene.isUser ? (places.userCart, scene.userRow) : (places.sessionCart, scene.sessionRow)
-    guard let matrix = cart.matrix, let row = cart.row else { return }
+    guard let matrix = cart.matrix, let row = cart.row else { return false }
     let (items, stamps) = interactions.slots(matrix: matrix, row: row)
     var k = items.count - 1
     while k >= 0 && basket.count < recent {
@@ -69,9 +82,11 @@ struct SceneReader {
         !isBought(items[k], since: time, scene, interactions)
       {
         basket.append(items[k])
+        note(time)
       }
       k -= 1
     }
+    return isOrdered
   }
 
   /// Whether the item was bought at or after it was put into the cart.
@@ -89,11 +104,11 @@ struct SceneReader {
   }
 
   /// Leaves out what is bought, in the basket or just acted upon.
-  func exclude(
-    _ scene: Scene, basket: borrowing Vec<UInt32>, _ interactions: borrowing Interactions,
-    from candidates: inout Candidates
+  func exclude<List: Excluding & ~Copyable>(
+    _ scene: Scene, basket: borrowing Vec<UInt32>, purchased: Bool = true,
+    _ interactions: borrowing Interactions, from candidates: inout List
   ) {
-    if excludePurchased, let matrix = places.userPurchases, let row = scene.userRow {
+    if excludePurchased && purchased, let matrix = places.userPurchases, let row = scene.userRow {
       let (items, stamps) = interactions.slots(matrix: matrix, row: row)
       for k in 0..<items.count where Stamp.isActive(stamps[k]) { candidates.exclude(items[k]) }
     }
@@ -110,9 +125,9 @@ struct SceneReader {
     }
   }
 
-  private func excludeCurrent(
+  private func excludeCurrent<List: Excluding & ~Copyable>(
     _ matrix: Int, _ row: UInt32, _ time: Int64, _ interactions: borrowing Interactions,
-    _ candidates: inout Candidates
+    _ candidates: inout List
   ) {
     let (items, stamps) = interactions.slots(matrix: matrix, row: row)
     var k = items.count - 1

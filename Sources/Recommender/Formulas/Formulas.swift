@@ -91,12 +91,12 @@ public struct BuyAgainFormula: Sendable {
 extension VisitLog {
   /// scores += weight · sum1(W · √rp).
   func addOwn(_ user: UInt32, _ own: OwnHistory, weight: Double, to scores: inout [Double]) {
-    var sum = 0.0
-    for k in range(user) { sum += Double(weights[k]) * own.roots[Int(items[k])] }
-    if !(sum > 0) { return }
+    var sum: UInt64 = 0
+    for k in range(user) { sum &+= weights[k] &* own.roots[Int(items[k])] }
+    if sum == 0 { return }
     for k in range(user) {
       let item = Int(items[k])
-      scores[item] += weight * (Double(weights[k]) * own.roots[item] / sum)
+      scores[item] += weight * (Double(weights[k] &* own.roots[item]) / Double(sum))
     }
   }
 }
@@ -131,16 +131,18 @@ public struct BasketFormula: Sendable {
     for i in scores.indices { scores[i] = 0 }
     for (k, item) in given.enumerated() {
       weights.add(
-        item, weight: isOrdered ? weight(stepsBack: given.count - 1 - k) : 1, to: &scores)
+        item, weight: isOrdered ? BasketFormula.weight(stepsBack: given.count - 1 - k, constants) : 1,
+        to: &scores)
     }
     normalize(&scores, items) { $0 }
     guard let user, visits.knows(user) else { return }
     visits.addOwn(user, own, weight: own.repeatShare(of: visits.users[Int(user)]), to: &scores)
   }
 
-  /// e^(-steps / scale) + floor.
-  func weight(stepsBack: Int) -> Double {
-    DecayMaths.falling(Double(stepsBack) / constants.positionScale) + constants.positionFloor
+  /// e^(-steps / scale) + floor, in thousandths: a weight is a choice, and its digits stand in messages.
+  public static func weight(stepsBack: Int, _ constants: FormulaConstants) -> Double {
+    let weight = DecayMaths.falling(Double(stepsBack) / constants.positionScale) + constants.positionFloor
+    return (weight * 1000).rounded(.toNearestOrEven) / 1000
   }
 }
 

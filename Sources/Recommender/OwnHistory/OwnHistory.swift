@@ -2,7 +2,7 @@
 // (QUALITY §1, formula 2).
 //
 // A visit is a distinct (user, order, item). W(u, j) = Σ over visits of 2^(-age / halfLife), each weight rounded once
-// to 2^-20, so the sum has no order. rp_j = (repeats of j + a·ρ) / (visits of j + a), r_u likewise over the user's
+// to 2^-20, as √rp is, so the sums have no order. rp_j = (repeats of j + a·ρ) / (visits of j + a), r_u likewise over the user's
 // visits with another prior; ρ is the share of all visits that are not their pair's first.
 import Sparse
 
@@ -26,10 +26,10 @@ public struct OwnHistory: Sendable {
   /// Per item id.
   public let items: [VisitCounts]
   public let total: VisitCounts
-  /// Per item id: √rp.
-  public let roots: [Double]
-  let itemPrior: Double
-  let userPrior: Double
+  /// Per item id: √rp in units of 2^-20.
+  public let roots: [UInt64]
+  public let itemPrior: Double
+  public let userPrior: Double
 
   public init(items: [VisitCounts], itemPrior: Double, userPrior: Double) {
     self.items = items
@@ -42,7 +42,7 @@ public struct OwnHistory: Sendable {
     }
     self.total = total
     let rho = total.share(prior: 0, of: 0)
-    roots = items.map { $0.share(prior: itemPrior, of: rho).squareRoot() }
+    roots = items.map { OwnHistory.root(of: $0, prior: itemPrior, share: rho) }
   }
 
   /// ρ
@@ -50,7 +50,17 @@ public struct OwnHistory: Sendable {
   /// r_u of a user with these visits.
   public func repeatShare(of user: VisitCounts) -> Double { user.share(prior: userPrior, of: repeatShare) }
 
-  /// Weight of a visit of age 0.
+  /// √rp of an item with these visits, where `share` of all visits are repeats.
+  public static func root(of item: VisitCounts, prior: Double, share: Double) -> UInt64 {
+    DecayMaths.fixed(unit * item.share(prior: prior, of: share).squareRoot())
+  }
+
+  /// √rp of an item without visits, too.
+  public func root(of item: UInt32) -> UInt64 {
+    Int(item) < roots.count ? roots[Int(item)] : OwnHistory.root(of: VisitCounts(), prior: itemPrior, share: repeatShare)
+  }
+
+  /// Weight of a visit of age 0, and one as a root.
   public static let unit: Double = 1_048_576
 
   /// A visit's integer weight; later than `reference` is age 0.

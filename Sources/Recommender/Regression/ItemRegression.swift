@@ -24,29 +24,20 @@ public struct ItemRegression: Hashable, Sendable {
 
   public init(lambda: Double = 20) { self.lambda = lambda }
 
-  /// - Parameter rank: order of the items among equals, by id; empty: by id.
+  /// Ties go to the earlier place.
   public func fit(
-    _ gram: borrowing WeightedGram, rank: [UInt32] = [], parallel: Parallel
+    _ gram: borrowing WeightedGram, parallel: Parallel
   ) -> ItemWeights {
-    let order = PlaceOrder(gram.items, rank)
     var columns: [ItemWeights.Column]?
-    if gram.size <= denseItems { columns = inverse(gram, order, parallel) }
-    return ItemWeights(columns: columns ?? ridge(gram, order, parallel), items: gram.items)
-  }
-
-  /// Rank of a place.
-  struct PlaceOrder: Sendable {
-    let ranks: [UInt32]
-    init(_ items: [UInt32], _ rank: [UInt32]) {
-      ranks = items.indices.map { rank.isEmpty ? UInt32($0) : rank[Int(items[$0])] }
-    }
+    if gram.size <= denseItems { columns = inverse(gram, parallel) }
+    return ItemWeights(columns: columns ?? ridge(gram, parallel), items: gram.items)
   }
 
   // MARK: the whole inverse
 
   /// nil where the matrix has no Cholesky factor.
   private func inverse(
-    _ gram: borrowing WeightedGram, _ order: PlaceOrder, _ parallel: Parallel
+    _ gram: borrowing WeightedGram, _ parallel: Parallel
   ) -> [ItemWeights.Column]? {
     let n = gram.size
     if n == 0 { return [] }
@@ -77,7 +68,7 @@ public struct ItemRegression: Hashable, Sendable {
         if weight != 0 {
           scratch.append(
             Selection.Candidate(
-              value: abs(weight).bitPattern, rank: order.ranks[i], id: UInt32(i),
+              value: abs(weight).bitPattern, rank: UInt32(i), id: UInt32(i),
               both: weight < 0 ? 1 : 0))
         }
       }
@@ -96,7 +87,7 @@ public struct ItemRegression: Hashable, Sendable {
   // MARK: neighbourhoods
 
   private func ridge(
-    _ gram: borrowing WeightedGram, _ order: PlaceOrder, _ parallel: Parallel
+    _ gram: borrowing WeightedGram, _ parallel: Parallel
   ) -> [ItemWeights.Column] {
     let n = gram.size
     let lambda = self.lambda * gram.meanDiagonal
@@ -110,7 +101,7 @@ public struct ItemRegression: Hashable, Sendable {
           if i == j { return }
           scratch.append(
             Selection.Candidate(
-              value: (value * scale[i]).bitPattern, rank: order.ranks[i], id: UInt32(i), both: 0))
+              value: (value * scale[i]).bitPattern, rank: UInt32(i), id: UInt32(i), both: 0))
         }
         cut(&scratch, to: neighbours)
         let k = scratch.count
@@ -159,7 +150,7 @@ public struct ItemRegression: Hashable, Sendable {
     }
   }
 
-  /// The `most` largest, by value, then rank; they stand in ascending order of ids.
+  /// The `most` largest, by value, then rank; they stand in the order of places.
   private func cut(_ members: inout Vec<Selection.Candidate>, to most: Int) {
     if members.count > most {
       Selection.partition(members.base, members.count, most)

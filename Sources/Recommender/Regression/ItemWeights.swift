@@ -6,7 +6,7 @@
 import Sparse
 
 public final class ItemWeights: Sendable {
-  /// Source i's targets stand at `starts[i]..<starts[i + 1]`, ascending ids; ids from `itemCount` on have none.
+  /// Source i's targets stand at `starts[i]..<starts[i + 1]`, in the order of the fit; ids from `itemCount` on have none.
   let starts: Vec<UInt32>
   let targets: Vec<UInt32>
   let values: Vec<Double>
@@ -27,9 +27,9 @@ public final class ItemWeights: Sendable {
     var weights: [Double] = []
   }
 
-  /// - Parameter columns: by place of the target in `items` (ascending ids); sources are places too.
+  /// - Parameter columns: by place of the target in `items`; sources are places too.
   convenience init(columns: [Column], items: [UInt32]) {
-    let limit = items.last.map { Int($0) + 1 } ?? 0
+    let limit = items.max().map { Int($0) + 1 } ?? 0
     let starts = Vec<UInt32>(repeating: 0, count: limit + 1)
     var total = 0
     for column in columns {
@@ -67,12 +67,7 @@ public final class ItemWeights: Sendable {
   /// B of two items; 0 where it was left out.
   public func weight(of source: UInt32, on target: UInt32) -> Double {
     let (targets, values) = row(source)
-    var (low, high) = (0, targets.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if targets[middle] < target { low = middle + 1 } else { high = middle }
-    }
-    return low < targets.count && targets[low] == target ? values[low] : 0
+    return targets.firstIndex(of: target).map { values[$0] } ?? 0
   }
 
   /// sums[j] += weight · B_ij for all j.
@@ -103,6 +98,7 @@ extension ItemWeights {
     for i in 1..<max(1, starts.count) where starts[i] < starts[i - 1] {
       throw StateError("item weights out of order")
     }
+    for k in 0..<targets.count where targets[k] >= 1 << 31 { throw StateError("a weight of no item") }
     self.init(starts: starts, targets: targets, values: values)
   }
 }

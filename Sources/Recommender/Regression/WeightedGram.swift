@@ -11,7 +11,7 @@
 import Sparse
 
 public struct WeightedGram: ~Copyable {
-  /// The items it is over, ascending ids. A place is an index into these.
+  /// The items it is over, in an order of theirs that no id decides: that of additions. A place is an index.
   public let items: [UInt32]
   public var size: Int { items.count }
   /// Words of a row's bitmap.
@@ -26,7 +26,7 @@ public struct WeightedGram: ~Copyable {
   static let unit: Double = 262_144
 
   /// - Parameters:
-  ///   - items: ascending; entries of others are left out, but count for a row's length.
+  ///   - items: different ones; entries of others are left out, but count for a row's length.
   ///   - reference: the time from which ages are counted; what is later has age 0.
   ///   - halfLife: H, ms.
   /// Complexity: Σ h² additions, and size² / 64 words.
@@ -36,7 +36,7 @@ public struct WeightedGram: ~Copyable {
     let size = items.count
     self.items = items
     words = (size + 63) / 64
-    let limit = Int(items.last ?? 0) + 1
+    let limit = items.max().map { Int($0) + 1 } ?? 0
     var placeOf = [Int32](repeating: -1, count: limit)
     for (place, item) in items.enumerated() { placeOf[Int(item)] = Int32(place) }
 
@@ -122,7 +122,8 @@ public struct WeightedGram: ~Copyable {
         }
       }
     }
-    _ = (places.count, weights.count, columnRows.count, columnWeights.count)
+    // They own what the parts have read.
+    withExtendedLifetime(places.count &+ weights.count &+ columnRows.count &+ columnWeights.count) {}
   }
 
   deinit {

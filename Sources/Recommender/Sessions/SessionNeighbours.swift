@@ -106,11 +106,20 @@ public final class SessionNeighbours: Sendable {
   }
 
   public func save(into state: inout StateWriter) {
+    state.put(
+      "settings", numbers: Int64(settings.clicks), Int64(settings.recent), Int64(settings.neighbours),
+      Int64(bitPattern: settings.distance.bitPattern))
     state.put("offsets", offsets)
     state.put("clicks", clicks)
   }
 
-  public convenience init(restoring state: StateReader, settings: Settings) throws(StateError) {
+  public convenience init(restoring state: StateReader) throws(StateError) {
+    let numbers = try state.numbers("settings", count: 4)
+    var settings = Settings()
+    settings.clicks = Int(numbers[0])
+    settings.recent = Int(numbers[1])
+    settings.neighbours = Int(numbers[2])
+    settings.distance = Double(bitPattern: UInt64(bitPattern: numbers[3]))
     let offsets: Vec<UInt32> = try state.vec("offsets")
     let clicks: Vec<UInt32> = try state.vec("clicks")
     guard offsets.count > 0, offsets[0] == 0, Int(offsets[offsets.count - 1]) == clicks.count else {

@@ -11,34 +11,50 @@ public struct Trend: Sendable {
   public private(set) var factors: [Double]
   /// Per item id: q as a multiple of the mean over items with entries.
   public private(set) var shares: [Double]
+  /// Per item id: q and c, with their sums over all items, and how many have entries.
+  public private(set) var recent: [Double]
+  public let entries: [UInt32]
+  public let recentTotal: Double
+  public let entryTotal: Int
+  public let itemCount: Int
 
   /// - Parameters:
-  ///   - recent: q by item id, in any unit.
+  ///   - recent: q by item id, in units of `scale`.
   ///   - entries: c by item id.
-  public init(recent: [UInt64], entries: [UInt32], floor: Double) {
+  public init(recent sums: [UInt64], scale: Double = 1, entries: [UInt32], floor: Double) {
     let n = entries.count
-    factors = Array(repeating: 0, count: n)
-    shares = Array(repeating: 0, count: n)
-    var (recentTotal, entryTotal, items) = (UInt64(0), UInt64(0), 0)
+    self.entries = entries
+    var (sum, total, items) = (UInt64(0), 0, 0)
     for i in 0..<n where entries[i] > 0 {
-      recentTotal &+= i < recent.count ? recent[i] : 0
-      entryTotal &+= UInt64(entries[i])
+      sum &+= i < sums.count ? sums[i] : 0
+      total &+= Int(entries[i])
       items += 1
     }
+    recentTotal = Double(sum) * scale
+    entryTotal = total
+    itemCount = items
+    factors = Array(repeating: 0, count: n)
+    shares = factors
+    recent = factors
     for i in 0..<n where entries[i] > 0 {
-      let q = i < recent.count ? recent[i] : 0
+      recent[i] = (i < sums.count ? Double(sums[i]) : 0) * scale
       factors[i] = Trend.factor(
-        recent: q, recentTotal: recentTotal, entries: entries[i], entryTotal: entryTotal, floor: floor)
-      shares[i] = recentTotal == 0 ? 0 : Double(q) / (Double(recentTotal) / Double(items))
+        recent: recent[i], recentTotal: recentTotal, entries: Int(entries[i]), entryTotal: total, floor: floor)
+      shares[i] = Trend.share(recent: recent[i], recentTotal: recentTotal, items: items)
     }
   }
 
   /// t of one item.
   public static func factor(
-    recent: UInt64, recentTotal: UInt64, entries: UInt32, entryTotal: UInt64, floor: Double
+    recent: Double, recentTotal: Double, entries: Int, entryTotal: Int, floor: Double
   ) -> Double {
-    if recentTotal == 0 { return 1 }
+    if recentTotal <= 0 { return 1 }
     let share = Double(entries) / Double(entryTotal)
-    return (Double(recent) / Double(recentTotal) + floor * share) / share
+    return (recent / recentTotal + floor * share) / share
+  }
+
+  /// q of one item as a multiple of the mean.
+  public static func share(recent: Double, recentTotal: Double, items: Int) -> Double {
+    recentTotal <= 0 ? 0 : recent / (recentTotal / Double(items))
   }
 }
