@@ -15,21 +15,10 @@ run, which is a plain replay of the topic with the recorded ticks:
 Exit status 0 if so, 1 if not (the files are kept and named), 2 for wrong use. The reader is confluent-kafka, which goes
 into a virtual environment under /tmp.
 """
-import argparse, os, shutil, subprocess, sys, tempfile, time
+import argparse, os, shutil, sys, tempfile
 
 from live import (Daemon, Failure, OUTPUTS, ROOT, Reader, compare_with_replay, kill_at_random, make_log, produce, say,
-                  wait_for_the_end, with_client)
-
-
-def start_broker(options, folder):
-    bootstrap = os.path.join(folder, "bootstrap")
-    broker = subprocess.Popen([options.binary, "broker", "--partitions", "24", "--bootstrap-file", bootstrap],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not (os.path.exists(bootstrap) and open(bootstrap).read().endswith("\n")):
-        if broker.poll() is not None:
-            sys.exit("the broker does not start")
-        time.sleep(0.1)
-    return broker, open(bootstrap).read().strip()
+                  start_broker, wait_for_the_end, with_client)
 
 
 def run(options, folder):

@@ -229,6 +229,18 @@ def make_log(options, path):
                 write({"id": f"erasure-{n}", "type": "erase", "time": event["time"], "user": user})
 
 
+def start_broker(options, folder):
+    """`affinityd broker` as a process, and its address."""
+    bootstrap = os.path.join(folder, "bootstrap")
+    broker = subprocess.Popen([options.binary, "broker", "--partitions", "24", "--bootstrap-file", bootstrap],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not (os.path.exists(bootstrap) and open(bootstrap).read().endswith("\n")):
+        if broker.poll() is not None:
+            raise Failure("the broker does not start")
+        time.sleep(0.1)
+    return broker, open(bootstrap).read().strip()
+
+
 def produce(address, daemon, log, rate):
     """Starts `affinityd produce` with the log."""
     return subprocess.Popen(
