@@ -6,7 +6,7 @@
 The broker (AFFINITY_TEST_BROKERS, where --brokers is not given) must know transactions and let topics be created: all
 names begin with a prefix of this run, and are deleted in the end. Events of the simulated shop are produced at --rate
 the whole time, letters that are no events and erasures among them. `affinityd run` in `delivery: exactly_once` with
-snapshots and models every second is ended by SIGKILL --kills times, at random instants: while it starts, restores or
+a snapshot every second and three models is ended by SIGKILL --kills times, at random instants: while it starts, restores or
 runs. A read_committed consumer (confluent-kafka, into a virtual environment under /tmp) reads all output topics along.
 In the end, after a last start and a stop by SIGTERM, it must have seen
 
@@ -20,18 +20,8 @@ Exit status 0 if so, 1 if not (the files are kept and named), 2 for wrong use.
 """
 import argparse, os, shutil, sys, tempfile, time
 
-from live import (Daemon, Failure, OUTPUTS, ROOT, Reader, compare_with_replay, kill_at_random, make_log, produce, say,
-                  wait_for_the_end, with_client)
-
-
-def create_topics(options, daemon):
-    from confluent_kafka.admin import AdminClient, NewTopic
-    admin = AdminClient({"bootstrap.servers": options.brokers})
-    wanted = [NewTopic(topic, 1 if name in ("models", "receipts", "catalogue") else options.partitions, -1)
-              for name, topic in daemon.topics.items()]
-    for future in admin.create_topics(wanted, operation_timeout=20).values():
-        future.result(30)
-    return admin
+from live import (Daemon, Failure, OUTPUTS, ROOT, Reader, compare_with_replay, create_topics, delete_topics, kill_at_random,
+                  make_log, produce, say, wait_for_the_end, with_client)
 
 
 def check_offsets(options, daemon, admin):
@@ -66,7 +56,7 @@ def run(options, folder):
     kafka = {"session.timeout.ms": str(options.session_timeout)}
     if options.static:
         kafka["group.instance.id"] = prefix
-    daemon = Daemon(options.binary, folder, options.brokers, {"delivery": "exactly_once"}, kafka, prefix)
+    daemon = Daemon(options.binary, folder, options.brokers, {"delivery": "exactly_once", "model.interval": "300ms"}, kafka, prefix)
     admin = create_topics(options, daemon)
     log = os.path.join(folder, "log.jsonl")
     producing = None
@@ -91,11 +81,7 @@ def run(options, folder):
         if producing and producing.poll() is None:
             producing.kill()
         if not options.keep:
-            for future in admin.delete_topics(list(daemon.topics.values()), operation_timeout=20).values():
-                try:
-                    future.result(30)
-                except Exception as error:
-                    say(f"a topic stays: {error}")
+            delete_topics(admin, daemon)
     print("\n".join(found))
     print(f"kills: {options.kills}, of them {', '.join(f'{n} while {stage}' for stage, n in stages.items())}; "
           f"{hidden} messages of transactions that were never committed, seen by no read_committed consumer")

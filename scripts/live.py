@@ -209,6 +209,25 @@ def dump_events(reader, path, topic):
                 "payload": payload}, separators=(",", ":")) + "\n")
 
 
+def create_topics(options, daemon):
+    """The daemon's topics on a broker that can create them. Returns the client that did."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+    admin = AdminClient({"bootstrap.servers": options.brokers})
+    wanted = [NewTopic(topic, 1 if name in ("models", "receipts", "catalogue") else options.partitions, -1)
+              for name, topic in daemon.topics.items()]
+    for future in admin.create_topics(wanted, operation_timeout=20).values():
+        future.result(30)
+    return admin
+
+
+def delete_topics(admin, daemon):
+    for topic, future in admin.delete_topics(list(daemon.topics.values()), operation_timeout=20).items():
+        try:
+            future.result(30)
+        except Exception as error:
+            say(f"{topic} stays: {error}")
+
+
 def make_log(options, path):
     """Simulated events with letters that are none, and erasures, at random places."""
     subprocess.check_call([
@@ -362,5 +381,8 @@ def compare_with_replay(daemon, reader, folder, repeats_allowed):
         f"recommendations: {sum(seen.values())} seen, {len(seen)} ids, {len(caused)} caused by acts of which {len(missing)} "
         f"are missing, {len(twice)} came more than once, {len(unrenewed)} renewals needless by an act, {len(lost)} lost")
     if missing or lost or (twice and not repeats_allowed):
-        raise Failure(f"{found[-1]}; for example {(missing + lost + twice)[:3]}")
+        which = (missing + lost + twice)[:3]
+        places = [(one.value[1], f"{one.partition}:{one.offset}", one.timestamp) for one in reader.records["recommendations"]
+                  if one.value and one.value[1] in which]
+        raise Failure(f"{found[-1]}; for example {which}; seen at {places}")
     return found

@@ -114,7 +114,7 @@ final class SimulatedWorld {
     options.delivery = settings.exactlyOnce ? .exactlyOnce : .atLeastOnce
     options.modelInterval = settings.modelInterval
     options.snapshotInterval = settings.snapshotInterval
-    options.commitInterval = settings.exactlyOnce ? 100 : 300
+    options.commitInterval = settings.exactlyOnce ? [20, 100][random.below(2)] : 300
     options.stateDirectory = "/state"
     self.options = options
     let lines = lines

@@ -66,7 +66,10 @@ public final class Daemon {
         options.delivery = .atLeastOnce
       }
       let isTransactional = options.delivery == .exactlyOnce
-      options.commitInterval = isTransactional ? 100 : options.commitInterval
+      if isTransactional {
+        // Readers wait for commits as they wait for the linger; one takes some 20 ms.
+        options.commitInterval = min(100, max(20, options.engine.recommend.linger))
+      }
       outlet = try KafkaOutlet(
         options,
         transactional: isTransactional ? (options.kafka["group.id"] ?? "affinity") : nil,

@@ -30,7 +30,8 @@ extension LiveLoop {
     // Before the first model no list has been published: those records stay uncommitted, unless a dead letter
     // among them has begun a transaction. Renewals belong to the model's coming into force, whose record must
     // not be committed without them.
-    guard now() >= nextCommit || publisher.wantsCut, cut == nil, engine.renewalCount == 0,
+    guard now() >= nextCommit || publisher.wantsCut || isSnapshotDue, cut == nil,
+      engine.renewalCount == 0,
       engine.model != nil || publisher.outlet.isTransactional && !publisher.isEmpty,
       !mine.isEmpty, !restoration.isUnderWay
     else { return }
@@ -52,6 +53,8 @@ extension LiveLoop {
       let partition = Int32(partition)
       let place = TopicPartition(topic: 0, partition: partition)
       guard mine.contains(place), offset > committed[partition] ?? 0 || mustNote else { continue }
+      // After a restart we may still be behind what the run before has committed; that never goes back.
+      let offset = max(offset, committed[partition] ?? 0)
       let note = seal?.text(for: partition, open: open)
       next.offsets.append(PartitionOffset(place, offset: offset, note: note))
       next.events[partition] = offset
@@ -134,11 +137,16 @@ extension LiveLoop {
 
   // MARK: snapshots
 
+  /// Whether one would be taken at a cut made now.
+  private var isSnapshotDue: Bool {
+    guard keeper != nil, case .none = snapshot, now() >= nextSnapshot else { return false }
+    return maker.outstanding == 0 && backlog == nil && engine.renewalCount == 0
+      && engine.silentCount == 0
+  }
+
   /// At a cut: nothing waits, no model is under way, so the state is what the cut's offsets say.
   private func beginSnapshotIfDue() {
-    guard let keeper, case .none = snapshot, now() >= nextSnapshot, maker.outstanding == 0,
-      backlog == nil, engine.renewalCount == 0, engine.silentCount == 0, engine.pendingCount == 0
-    else { return }
+    guard let keeper, isSnapshotDue, engine.pendingCount == 0 else { return }
     let begin = now()
     nextSnapshot = begin + options.snapshotInterval * 1_000_000
     maker.absorb(engine.takeChanges())
