@@ -77,7 +77,7 @@ let package = Package(
     .executableTarget(
       name: "Benchmarks",
       dependencies: [
-        "Engine", "Events", "Recommender", "Sparse", "Kafka", "Simulator", "Importers", "Snapshots",
+        "Engine", "Events", "Recommender", "Sparse", "Kafka", "Simulator", "Importers", "Snapshots", "Daemon",
       ],
       swiftSettings: strict),
 

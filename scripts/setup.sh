@@ -4,7 +4,7 @@
 #   --check   only say what is missing; exit 1 if anything is
 set -eu
 
-packages="librdkafka-dev libsimdjson-dev libfmt-dev zlib1g-dev libmicrohttpd-dev libssl-dev liblapacke-dev libopenblas-dev liblinear-dev pkg-config g++ python3 python3-jsonschema kcat"
+packages="librdkafka-dev libsimdjson-dev libfmt-dev zlib1g-dev libmicrohttpd-dev libssl-dev liblapacke-dev libopenblas-dev liblinear-dev pkg-config g++ python3 python3-jsonschema kcat strace"
 
 if ! command -v swift >/dev/null 2>&1; then
   echo "setup: no swift on the PATH; Affinity needs Swift 6.2 or later: https://www.swift.org/install" >&2

@@ -9,6 +9,7 @@ case "ranking": benchRanking(arguments: Array(arguments.dropFirst()))
 case "apply": benchApply(arguments: Array(arguments.dropFirst()))
 case "erase": benchErase(arguments: Array(arguments.dropFirst()))
 case "snapshots": benchSnapshots(arguments: Array(arguments.dropFirst()))
+case "restart": benchRestart(arguments: Array(arguments.dropFirst()))
 case "scaling": benchScaling(arguments: Array(arguments.dropFirst()))
 case "soak": benchSoak(arguments: Array(arguments.dropFirst()))
 default:
@@ -23,6 +24,7 @@ default:
       soak         a long log with bounded windows: what is held must not grow [events users items]
       erase        one user out of a state of ten million events [events]
       snapshots    write, and read and check, plain and encrypted [folder] [megabytes]
+      restart      a snapshot of ten million events and fifty million pairs beside the loop, and the start from it [events users items folder]
       scaling      a whole shop of a size: USERS ITEMS EVENTS [TICKS]
     """)
   exit(arguments.isEmpty ? 0 : 2)

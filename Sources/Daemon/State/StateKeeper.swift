@@ -68,7 +68,7 @@ extension StateReader {
 
 extension SnapshotMetadata {
   /// What `inspect` shows of an engine's state.
-  init(of engine: borrowing Engine, software: String, created: Int64) {
+  package init(of engine: borrowing Engine, software: String, created: Int64) {
     self.init()
     self.software = software
     self.created = created
@@ -84,19 +84,19 @@ extension SnapshotMetadata {
 }
 
 /// Snapshots in a folder, each written by a copy of the process.
-final class ForkedStateKeeper: StateKeeper {
+package final class ForkedStateKeeper: StateKeeper {
   private let folder: SnapshotFolder
   private var child: (process: Int32, sequence: UInt64, started: Int64)?
   private var written: UInt64?
   /// A copy that takes longer is ended.
   private let patience: Int64
 
-  init(_ folder: SnapshotFolder, patience: Int64 = 600_000_000_000) {
+  package init(_ folder: SnapshotFolder, patience: Int64 = 600_000_000_000) {
     self.folder = folder
     self.patience = patience
   }
 
-  func begin(_ state: borrowing StateWriter, _ metadata: SnapshotMetadata) {
+  package func begin(_ state: borrowing StateWriter, _ metadata: SnapshotMetadata) {
     discard()
     let sequence = folder.nextSequence()
     let inputs = state.inputs
@@ -115,7 +115,7 @@ final class ForkedStateKeeper: StateKeeper {
     child = process < 0 ? (-1, sequence, start) : (process, sequence, start)
   }
 
-  func outcome() -> Result<Void, SnapshotFailure>? {
+  package func outcome() -> Result<Void, SnapshotFailure>? {
     if written != nil { return .success(()) }
     guard let (process, sequence, started) = child else { return nil }
     if process < 0 {
@@ -141,7 +141,7 @@ final class ForkedStateKeeper: StateKeeper {
           : status > 128 ? "its process was ended by signal \(status - 128)" : "the disk failed"))
   }
 
-  func publish() throws(SnapshotFailure) -> KeptState {
+  package func publish() throws(SnapshotFailure) -> KeptState {
     guard let sequence = written else { throw SnapshotFailure(description: "none is written") }
     written = nil
     do throws(SnapshotError) {
@@ -152,7 +152,7 @@ final class ForkedStateKeeper: StateKeeper {
     }
   }
 
-  func discard() {
+  package func discard() {
     if let (process, sequence, _) = child {
       if process > 0 {
         kill(process, SIGKILL)
