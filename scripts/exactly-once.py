@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Exactly once, held against a broker that is not ours: the daemon is killed again and again while events come in.
 
-    scripts/exactly-once.py --brokers HOST:PORT [--kills 50] [--rate 300] [--seed 1] [--static] [--keep]
+    scripts/exactly-once.py --brokers HOST:PORT [--kills 50] [--rate 300] [--seed 1] [--dynamic] [--keep]
 
 The broker (AFFINITY_TEST_BROKERS, where --brokers is not given) must know transactions and let topics be created: all
 names begin with a prefix of this run, and are deleted in the end. Events of the simulated shop are produced at --rate
@@ -54,7 +54,10 @@ def check_offsets(options, daemon, admin):
 def run(options, folder):
     prefix = f"affinity-{os.getpid()}-{int(time.time())}"
     kafka = {"session.timeout.ms": str(options.session_timeout)}
-    if options.static:
+    if options.dynamic:
+        # Who is killed while joining holds the group for this long.
+        kafka["max.poll.interval.ms"] = "10000"
+    else:
         kafka["group.instance.id"] = prefix
     daemon = Daemon(options.binary, folder, options.brokers, {"delivery": "exactly_once", "model.interval": "300ms"}, kafka, prefix)
     admin = create_topics(options, daemon)
@@ -96,8 +99,9 @@ def main():
     parser.add_argument("--events", type=int, help="of the log, at most; default: enough for 15 seconds a kill")
     parser.add_argument("--partitions", type=int, default=6)
     parser.add_argument("--session-timeout", type=int, default=6000, metavar="MS",
-                        help="a killed member leaves the group after this (default 6000, the least that brokers allow)")
-    parser.add_argument("--static", action="store_true", help="static membership: the next start takes the place at once")
+                        help="with --dynamic a killed member leaves the group after this (default 6000, the least that brokers allow)")
+    parser.add_argument("--dynamic", action="store_true",
+                        help="no group.instance.id: each start waits until the one killed before it has left the group")
     parser.add_argument("--patience", type=int, default=120, metavar="S", help="how long to wait for anything")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--binary", default=".build/release/affinityd")
@@ -107,7 +111,7 @@ def main():
         parser.error("--brokers HOST:PORT, or AFFINITY_TEST_BROKERS")
     with_client()
     os.chdir(ROOT)
-    options.reach = 0.8 if options.static else 3 + options.session_timeout / 1000  # seconds: by then it reads
+    options.reach = 3 + options.session_timeout / 1000 if options.dynamic else 0.8  # seconds: by then it reads
     options.events = options.events or 15 * options.rate * (options.kills + 2)
     folder = tempfile.mkdtemp(prefix="affinity-exactly-once-")
     try:

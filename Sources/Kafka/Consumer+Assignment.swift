@@ -83,8 +83,17 @@ extension Consumer {
 
   /// Gives up what was assigned by hand.
   public func unassign() throws(KafkaError) {
-    let error = rd_kafka_assign(client, nil)
+    let held = assignment
     setAssignment([])
+    try giveBack(held)
+  }
+
+  /// librdkafka keeps a pause beyond the assignment: had we the partition again, it would be dumb.
+  private func giveBack(_ held: [PartitionOffset]) throws(KafkaError) {
+    let list = PartitionList(capacity: held.count)
+    for one in held { list.append(topics[Int(one.place.topic)], one.place.partition) }
+    rd_kafka_resume_partitions(client, list.list)
+    let error = rd_kafka_assign(client, nil)
     if error.isError { throw .failure(error) }
   }
 
@@ -154,8 +163,7 @@ extension Consumer {
     setAssignment([])
     if !held.isEmpty { handler?.revoked(held, lost) }
     serveCommits(milliseconds: 0)
-    let error = rd_kafka_assign(client, nil)
-    if error.isError { throw .failure(error) }
+    try giveBack(held)
   }
 
   private func takeOver(_ partitions: [TopicPartition]) throws(KafkaError) {

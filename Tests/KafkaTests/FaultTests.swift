@@ -117,6 +117,20 @@ import Testing
     }
   }
 
+  /// A partition that was paused when it was given back is read when it comes again.
+  @Test func aPauseEndsWithTheAssignment() throws {
+    let cluster = try MockCluster()
+    try cluster.createTopic("t", partitions: 2)
+    try Producer(config: settings(cluster)).fill("t", partitions: 2, count: 50)
+    let consumer = try Consumer(config: settings(cluster), topics: ["t"])
+    try consumer.assign(fromBeginning(2))
+    #expect(try consumer.read(100).count == 100)
+    try consumer.pause(consumer.assignment.map(\.place))
+    try consumer.unassign()
+    try consumer.assign(fromBeginning(2))
+    #expect(try consumer.read(100).count == 100)
+  }
+
   @Test func leadersMoveUnderARunningProducerAndConsumer() throws {
     let cluster = try MockCluster(brokers: 3)
     try cluster.createTopic("t", partitions: 1, replication: 3)
