@@ -99,6 +99,7 @@ import Testing
         configuration.rules.interval = 0
         configuration.recommendEnabled = true
       }
+      if n % 4 >= 2 { log.formulas(&configuration) }
       let steps = log.steps(140, ticks: 10, configuration: configuration)
       let cut = steps.count / 4 + log.random.below(steps.count / 2)
       let user = log.pick(log.users)
@@ -111,7 +112,7 @@ import Testing
       if seen.digests != never.digests { return }
       var faults: [String] = []
       ErasureTests.compare(
-        seen.moments, never.moments, hasRules: configuration.rulesEnabled, &faults)
+        seen.moments, never.moments, hasRules: configuration.rulesEnabled || configuration.lists.isOn, &faults)
       #expect(faults.isEmpty, "seed \(seed): \(faults.prefix(3).joined(separator: "; "))")
       if !faults.isEmpty { return }
       logs += 1

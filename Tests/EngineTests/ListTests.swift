@@ -28,6 +28,7 @@ import Testing
   @Test(arguments: 0..<6)
   func everyListEqualsTheTwins(block: Int) {
     var checked = 0
+    var formulaLists = 0
     for n in 0..<RandomLog.count(12) {
       let seed = UInt64(50_000_000 + block * 1_000_000 + n)
       var log = RandomLog(seed: seed)
@@ -36,11 +37,13 @@ import Testing
       configuration.recommendEnabled = true
       configuration.recommend.linger = 0
       if n % 3 == 0 { configuration.recommend.popularityWeight = 0 }
+      if n % 2 == 0 { log.formulas(&configuration) }
       let steps = log.steps(90, ticks: 4, configuration: configuration)
       let driver = Driver(configuration)
       var twin = Twin(configuration)
       var rules: [[String]: [TwinRule]] = [:]
       var model: TwinModel?
+      var formulas = TwinFormulas(configuration)
       var faults: [String] = []
       log: for (i, step) in steps.enumerated() {
         driver.sent.removeAll()
@@ -48,9 +51,11 @@ import Testing
         case .tick(let tick):
           driver.tick(tick)
           if twin.tick(tick) {
-            guard let mined = twin.rules() else { break log }
+            formulas.fit(twin)
+            guard let mined = configuration.rulesEnabled ? twin.rules() : [:] else { break log }
             rules = mined
           }
+          formulas.follow(twin)
           model = twin.model(rules: rules)
         case .event(let e):
           let disposition = driver.apply(e, offset: Int64(i))
@@ -66,8 +71,12 @@ import Testing
           }
           let scene = TwinScene(
             user: e.user, session: twin.rowKey(e, .session), order: twin.rowKey(e, .order), time: e.time)
-          faults += twin.check(
-            list: json["lists"]?["for_you"]?.array ?? [], scene: scene, model: model)
+          if configuration.lists.forYou == .blend {
+            faults += twin.check(
+              list: json["lists"]?["for_you"]?.array ?? [], scene: scene, model: model)
+          }
+          faults += formulas.check(json["lists"], scene, twin)
+          formulaLists += formulas.checked
           if json["id"]?.string != "shop.events-0-\(i)" || json["cause"]?["offset"]?.int != i
             || lists[0].key != ListTests.listener(e)
             || json[e.user.isEmpty ? "session" : "user"]?.string
@@ -87,6 +96,7 @@ import Testing
       if !faults.isEmpty { return }
     }
     #expect(checked > 200, "\(checked) lists")
+    #expect(formulaLists > 100, "\(formulaLists) lists with items made by formulas")
   }
 
   /// Lingering drops overtaken causes and nothing else; what is made has the same bytes.

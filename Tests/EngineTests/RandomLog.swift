@@ -120,6 +120,29 @@ struct RandomLog {
     return c
   }
 
+  /// Some of the lists that formulas make, with bounds that bind.
+  mutating func formulas(_ c: inout EngineConfiguration) {
+    c.recommendEnabled = true
+    c.lists.forYou = chance(0.5) ? .discover : .blend
+    c.lists.buyAgain = chance(0.6)
+    c.lists.basket = chance(0.6)
+    c.lists.next = chance(0.6)
+    if !c.lists.isOn { c.lists.buyAgain = true }
+    c.lists.maxItems = chance(0.3) ? 4 : 20_000
+    c.lists.maxSessions = chance(0.3) ? 5 : 200_000
+    let dense = chance(0.5) ? 0 : 5000
+    let neighbours = chance(0.3) ? 2 : 200
+    for path in [\FormulaConstants.discover, \FormulaConstants.basket] {
+      c.lists.constants[keyPath: path].denseItems = dense
+      c.lists.constants[keyPath: path].neighbours = neighbours
+    }
+    c.lists.constants.gramHalfLife = grain * Int64(20 + random.below(200))
+    c.lists.constants.ownHalfLife = grain * Int64(20 + random.below(200))
+    c.lists.constants.sessions.recent = chance(0.3) ? 3 : 500
+    c.lists.constants.sessions.neighbours = chance(0.3) ? 2 : 200
+    if chance(0.5) { c.rules.interval = 0 }
+  }
+
   /// Events and ticks, in the order in which they reach the engine.
   mutating func steps(_ count: Int, ticks: Int, configuration: EngineConfiguration) -> [Step] {
     var steps: [Step] = []

@@ -15,7 +15,8 @@ import Testing
       let seed = UInt64(310_000_000 + block * 1_000_000 + n)
       var log = RandomLog(seed: seed)
       log.churn = n % 2 == 0
-      let configuration = log.configuration()
+      var configuration = log.configuration()
+      if n % 4 >= 2 { log.formulas(&configuration) }
       let steps = log.steps(160, ticks: 8, configuration: configuration)
       let places = (0..<6).map { _ in log.random.below(steps.count) }
       func run(isRestarted: Bool) throws -> (sent: [Sent], digest: Fingerprint) {

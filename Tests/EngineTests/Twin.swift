@@ -52,14 +52,25 @@ struct Twin {
     }
     var alone = self
     alone.events = events.filter { $0.user == event.user }
-    if !alone.rows(configuration.rules.matrix).isEmpty { hasErasedBaskets = true }
+    if mined.contains(where: { !alone.rows($0).isEmpty }) { hasErasedBaskets = true }
     events.removeAll { $0.user == event.user }
   }
 
-  /// - Returns: whether rules are mined at this tick.
+  /// Matrices of the rules and of the models of lists.
+  private var mined: [MatrixConfiguration] {
+    var all: [MatrixConfiguration?] = configuration.rulesEnabled ? [configuration.rules.matrix] : []
+    if configuration.recommendEnabled {
+      if configuration.lists.needsDiscover { all.append(widest(.user, .purchase)) }
+      if configuration.lists.needsOrders { all.append(widest(.order, .purchase)) }
+      if configuration.lists.next { all.append(widest(.session, .view)) }
+    }
+    return all.compactMap { $0 }
+  }
+
+  /// - Returns: whether rules are mined, and models of lists fitted, at this tick.
   mutating func tick(_ time: Int64) -> Bool {
     ticks.append(time)
-    if !configuration.rulesEnabled { return false }
+    if mined.isEmpty { return false }
     let isDue = minedAt.map { time - $0 >= configuration.rules.interval } ?? true
     if isDue { minedAt = time }
     let mines = isDue || hasErasedBaskets

@@ -36,7 +36,7 @@ extension Twin {
       popular: popularity().popular)
   }
 
-  private func widest(_ context: ContextKind, _ behaviour: Behaviour) -> MatrixConfiguration? {
+  func widest(_ context: ContextKind, _ behaviour: Behaviour) -> MatrixConfiguration? {
     var best: MatrixConfiguration?
     for matrix in configuration.matrices
     where matrix.context == context && matrix.behaviour == behaviour {
@@ -45,14 +45,16 @@ extension Twin {
     return best
   }
 
-  private func slots(_ matrix: MatrixConfiguration?, _ key: [UInt8]?) -> [TwinSlot] {
+  func slots(_ matrix: MatrixConfiguration?, _ key: [UInt8]?) -> [TwinSlot] {
     guard let matrix, let key else { return [] }
     return rows(matrix)[key] ?? []
   }
 
-  func basket(_ scene: TwinScene) -> [String] {
+  func basket(_ scene: TwinScene) -> [String] { basketSlots(scene).map(\.item) }
+
+  func basketSlots(_ scene: TwinScene) -> [TwinSlot] {
     let most = configuration.recommend.recent
-    let ordered = slots(widest(.order, .purchase), scene.order).filter(\.isActive).map(\.item)
+    let ordered = slots(widest(.order, .purchase), scene.order).filter(\.isActive)
     if !ordered.isEmpty { return Array(ordered.prefix(most)) }
     let isUser = !scene.user.isEmpty
     let cart = MatrixConfiguration(
@@ -63,13 +65,13 @@ extension Twin {
       slots(cart, isUser ? Array(scene.user.utf8) : scene.session).filter { slot in
         slot.isActive && slot.time > scene.time - configuration.recommend.cartWindow
           && !bought.contains { $0.item == slot.item && $0.time >= slot.time }
-      }.map(\.item).prefix(most))
+      }.prefix(most))
   }
 
-  func excluded(_ scene: TwinScene) -> Set<String> {
-    var out = Set(basket(scene))
+  func excluded(_ scene: TwinScene, basket isBasket: Bool = true, purchased: Bool = true) -> Set<String> {
+    var out = isBasket ? Set(basket(scene)) : []
     let user = scene.user.isEmpty ? nil : Array(scene.user.utf8)
-    if configuration.recommend.excludePurchased {
+    if configuration.recommend.excludePurchased && purchased {
       out.formUnion(slots(widest(.user, .purchase), user).filter(\.isActive).map(\.item))
     }
     for matrix in configuration.matrices where matrix.context != .order {

@@ -1,6 +1,7 @@
 // Regressions and formulas against their plain twins, on small random logs.
 import Recommender
 import Sparse
+import TestSupport
 import Testing
 
 /// Parts in turn, the last one first.

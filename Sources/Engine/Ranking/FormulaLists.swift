@@ -326,14 +326,11 @@ struct FormulaLists: ~Copyable, Excluding {
     }
     if plan.hasTrend && plan.trendWeight > 0 {
       // Of items that nothing else speaks for, the most recent ones are enough.
-      var found = 0
+      let wanted = candidates.count + top
       var k = 0
-      while k < trend.order.count && found < top {
-        let item = trend.order[k]
+      while k < trend.order.count && candidates.count < wanted {
+        if seen[Int(trend.order[k])] == 0 { offer(trend.order[k], plan, trend) }
         k += 1
-        if seen[Int(item)] != 0 || blocked[Int(item)] != 0 { continue }
-        offer(item, plan, trend)
-        found += 1
       }
     }
   }

@@ -3,11 +3,11 @@ import Glibc
 import Recommender
 import Sparse
 
-struct PlainLog {
-  var acts: [(user: Int?, order: Int, item: Int, time: Int64)] = []
-  let items: Int
+public struct PlainLog {
+  public var acts: [(user: Int?, order: Int, item: Int, time: Int64)] = []
+  public let items: Int
 
-  var log: ActLog {
+  public var log: ActLog {
     var log = ActLog()
     for act in acts {
       log.append(
@@ -18,7 +18,7 @@ struct PlainLog {
   }
 
   /// Distinct pairs of a key and an item with the latest time, nil keys left out; each key's `history` latest.
-  func pairs(_ key: (Int) -> Int?, history: Int = .max) -> [Int: [Int: Int64]] {
+  public func pairs(_ key: (Int) -> Int?, history: Int = .max) -> [Int: [Int: Int64]] {
     var rows: [Int: [Int: Int64]] = [:]
     for (k, act) in acts.enumerated() {
       guard let row = key(k) else { continue }
@@ -31,7 +31,7 @@ struct PlainLog {
     return rows
   }
 
-  static func random(_ random: inout SplitMix, acts: Int, users: Int, items: Int, days: Int) -> PlainLog {
+  public static func random(_ random: inout SplitMix, acts: Int, users: Int, items: Int, days: Int) -> PlainLog {
     var log = PlainLog(items: items)
     var time: Int64 = 1_300_000_000_000
     var order = 0
@@ -49,11 +49,11 @@ struct PlainLog {
   }
 }
 
-enum PlainFormulas {
-  typealias Matrix = [[Double]]
+public enum PlainFormulas {
+  public typealias Matrix = [[Double]]
 
   /// Integer weights of QUALITY's Gram, in sums over rows.
-  static func gram(_ rows: [Int: [Int: Int64]], items: Int, reference: Int64, halfLife: Int64) -> [[UInt64]] {
+  public static func gram(_ rows: [Int: [Int: Int64]], items: Int, reference: Int64, halfLife: Int64) -> [[UInt64]] {
     var gram = [[UInt64]](repeating: [UInt64](repeating: 0, count: items), count: items)
     for row in rows.values {
       let weights = row.mapValues { time in
@@ -66,7 +66,7 @@ enum PlainFormulas {
   }
 
   /// Gauss-Jordan with row pivots.
-  static func inverse(_ matrix: Matrix) -> Matrix {
+  public static func inverse(_ matrix: Matrix) -> Matrix {
     let n = matrix.count
     var left = matrix
     var right = (0..<n).map { i in (0..<n).map { $0 == i ? 1.0 : 0 } }
@@ -90,11 +90,11 @@ enum PlainFormulas {
     return right
   }
 
-  static func meanDiagonal(_ gram: [[UInt64]], _ present: [Int]) -> Double {
+  public static func meanDiagonal(_ gram: [[UInt64]], _ present: [Int]) -> Double {
     present.map { Double(gram[$0][$0]) }.reduce(0, +) / Double(present.count)
   }
 
-  static func ease(_ gram: [[UInt64]], present: [Int], lambda: Double) -> Matrix {
+  public static func ease(_ gram: [[UInt64]], present: [Int], lambda: Double) -> Matrix {
     let shift = lambda * meanDiagonal(gram, present)
     let system = present.map { i in present.map { j in Double(gram[i][j]) + (i == j ? shift : 0) } }
     let p = inverse(system)
@@ -105,7 +105,7 @@ enum PlainFormulas {
     return b
   }
 
-  static func ridge(_ gram: [[UInt64]], present: [Int], lambda: Double, neighbours: Int) -> Matrix {
+  public static func ridge(_ gram: [[UInt64]], present: [Int], lambda: Double, neighbours: Int) -> Matrix {
     let shift = lambda * meanDiagonal(gram, present)
     var b = Matrix(repeating: [Double](repeating: 0, count: gram.count), count: gram.count)
     for target in present {
@@ -122,7 +122,7 @@ enum PlainFormulas {
   }
 
   /// t and mean1(q) of distinct pairs.
-  static func trend(_ rows: [Int: [Int: Int64]], items: Int, reference: Int64, halfLife: Double)
+  public static func trend(_ rows: [Int: [Int: Int64]], items: Int, reference: Int64, halfLife: Double)
     -> (t: [Double], q: [Double])
   {
     var (q, c) = ([Double](repeating: 0, count: items), [Double](repeating: 0, count: items))
@@ -140,13 +140,13 @@ enum PlainFormulas {
     )
   }
 
-  static func raised(_ sums: [Double], _ present: [Int]) -> [Double] {
+  public static func raised(_ sums: [Double], _ present: [Int]) -> [Double] {
     var all = [Double](repeating: 0, count: sums.count)
     for i in present { all[i] = max(sums[i], 0) + 1e-9 }
     return all
   }
 
-  static func discover(_ b: Matrix, history: [Int], t: [Double], q: [Double], present: [Int]) -> [Double] {
+  public static func discover(_ b: Matrix, history: [Int], t: [Double], q: [Double], present: [Int]) -> [Double] {
     let sums = (0..<b.count).map { j in history.map { b[$0][j] }.reduce(0, +) }
     let all = raised(sums, present)
     let mean = all.reduce(0, +) / Double(present.count)
@@ -154,7 +154,7 @@ enum PlainFormulas {
   }
 
   /// r_u, sum1(W · √rp) and rp of a user.
-  static func own(_ log: PlainLog, user: Int, reference: Int64) -> (r: Double, own: [Double], rp: [Double]) {
+  public static func own(_ log: PlainLog, user: Int, reference: Int64) -> (r: Double, own: [Double], rp: [Double]) {
     var visits: [Int: [Int: [Int: Int64]]] = [:]
     for act in log.acts {
       guard let user = act.user else { continue }
@@ -186,7 +186,7 @@ enum PlainFormulas {
     return (r, w.map { sum > 0 ? $0 / sum : 0 }, rp)
   }
 
-  static func basket(_ b: Matrix, given: [Int], isOrdered: Bool, present: [Int]) -> [Double] {
+  public static func basket(_ b: Matrix, given: [Int], isOrdered: Bool, present: [Int]) -> [Double] {
     var sums = [Double](repeating: 0, count: b.count)
     for (k, item) in given.enumerated() {
       let weight = isOrdered ? ((exp(-Double(given.count - 1 - k) / 2) + 0.3) * 1000).rounded() / 1000 : 1
@@ -198,7 +198,7 @@ enum PlainFormulas {
   }
 
   /// Session neighbours; sessions are given in order of their last time.
-  static func next(_ sessions: [[Int]], question: [Int], items: Int, recent: Int, k: Int) -> [Double] {
+  public static func next(_ sessions: [[Int]], question: [Int], items: Int, recent: Int, k: Int) -> [Double] {
     let idf = (0..<items).map { item in
       log(Double(sessions.count) / Double(sessions.filter { $0.contains(item) }.count))
     }
