@@ -46,7 +46,7 @@ let package = Package(
       name: "Engine", dependencies: ["Sparse", "Events", "Recommender", "CKernels"],
       swiftSettings: kernel),
     .target(
-      name: "Evaluation", dependencies: ["Sparse", "Events", "Recommender", "Engine"],
+      name: "Evaluation", dependencies: ["Sparse", "Events", "Recommender", "Engine", "CLAPACK"],
       swiftSettings: kernel),
     .target(name: "Simulator", dependencies: ["Sparse"], swiftSettings: strict),
 
@@ -59,7 +59,8 @@ let package = Package(
     .target(
       name: "Daemon",
       dependencies: [
-        "CMicroHTTPD", "Kafka", "Engine", "Events", "Recommender", "Sparse", "Importers", "Snapshots", "CStorage",
+        "CMicroHTTPD", "Kafka", "Evaluation", "Engine", "Events", "Recommender", "Sparse", "Importers", "Snapshots",
+        "CStorage",
         .product(name: "Yams", package: "Yams"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -68,8 +69,8 @@ let package = Package(
     .executableTarget(
       name: "affinityd",
       dependencies: [
-        "Daemon", "Simulator", "Importers", "Kafka", "Engine", "Events", "Recommender", "Snapshots",
-        "Sparse",
+        "Daemon", "Evaluation", "Simulator", "Importers", "Kafka", "Engine", "Events", "Recommender",
+        "Snapshots", "Sparse",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

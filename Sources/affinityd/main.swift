@@ -11,7 +11,8 @@ struct Affinityd: ParsableCommand {
     commandName: "affinityd",
     abstract: "Turns a shop's event log into recommendations, all the time.",
     subcommands: [
-      RunCommand.self, DemoCommand.self, ReplayCommand.self, ExplainCommand.self,
+      RunCommand.self, DemoCommand.self, ReplayCommand.self, BacktestCommand.self, TuneCommand.self,
+      ExplainCommand.self,
       SimulateCommand.self, ImportCommand.self, ValidateCommand.self, InspectCommand.self,
       ProduceCommand.self, EraseCommand.self, BrokerCommand.self,
     ])

@@ -11,7 +11,7 @@ import Testing
     ("Recommender", ["Sparse", "CKernels", "CLAPACK"]),
       ("Customers", ["Sparse", "CKernels", "CLAPACK"]),
     ("Engine", ["Sparse", "Events", "Recommender", "CKernels"]),
-    ("Evaluation", ["Sparse", "Events", "Recommender", "Engine"]),
+    ("Evaluation", ["Sparse", "Events", "Recommender", "Engine", "CLAPACK"]),
     ("Simulator", ["Sparse"]),
     // The shell, in the direction of its arrows.
     ("Kafka", ["CRdKafka", "Glibc", "Synchronization", "Foundation"]),

@@ -44,6 +44,7 @@ import Testing
     "cosine, 50 neighbours, summed": ["0.0676", "0.0723", "0.1550", "0.4729"],
     "Jaccard, 50 neighbours, summed": ["0.0725", "0.0801", "0.1749", "0.4975"],
     "LLR, 50 neighbours, summed": ["0.0806", "0.0855", "0.1793", "0.5137"],
+    "EASE^R, λ 200": ["0.0991", "0.1041", "0.2219", "0.6198"],
   ]
   static let p1All: [String: [String]] = [
     "most popular": ["0.0585", "0.0911", "0.2144", "0.6559"],
@@ -51,6 +52,7 @@ import Testing
     "cosine, 50 neighbours, summed": ["0.1208", "0.1740", "0.3280", "0.7138"],
     "Jaccard, 50 neighbours, summed": ["0.1269", "0.1818", "0.3232", "0.7257"],
     "LLR, 50 neighbours, summed": ["0.1347", "0.1932", "0.3332", "0.7230"],
+    "EASE^R, λ 200": ["0.1902", "0.2657", "0.4409", "0.8401"],
   ]
   static let p2: [String: [String]] = [
     "most popular": ["0.0594", "0.0169", "0.0259"],
@@ -62,6 +64,7 @@ import Testing
     "cosine, largest": ["0.2355", "0.0898", "0.1221"],
     "cosine to the power of 4, 50 neighbours, summed": ["0.2380", "0.0913", "0.1237"],
     "LLR, 50 neighbours, summed": ["0.2035", "0.0769", "0.1047"],
+    "EASE^R, λ 100": ["0.3265", "0.1180", "0.1643"],
   ]
 
   @Test(arguments: [QualityProtocol.p1New, .p1All, .p2])

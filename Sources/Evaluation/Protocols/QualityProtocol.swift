@@ -80,6 +80,11 @@ public struct ProtocolTask: Sendable {
   /// - Returns: per metric of the protocol, the questions' values.
   public func judge(_ scorer: inout some Scorer, parallel: @escaping Parallel) -> [Sample] {
     scorer.fit(training, parallel: parallel)
+    return ask(&scorer)
+  }
+
+  /// Puts every question to a model that is fitted to the same training part.
+  public func ask(_ scorer: inout some Scorer) -> [Sample] {
     var samples = kind.metrics.map { _ in Sample() }
     var scores = [Double](repeating: 0, count: training.itemCount)
     var list = TopList(QualityProtocol.top)
