@@ -266,12 +266,16 @@ public struct Engine: ~Copyable {
       behaviour = .like
     }
     var one = PreparedEvent(.applied)
+    // A cause keeps its session and order for its list; else only rows ask for them.
+    let isWanted = configuration.recommendEnabled
     one.act = Act(
       behaviour: behaviour, isPositive: isPositive, time: event.time,
       timeInUserRow: event.type == .refund ? event.ordered ?? event.time : event.time,
       user: event.user,
       userPrint: event.user.count > 0 ? Fingerprint(of: event.user) : .zero,
-      session: sessionPrint(event), order: orderPrint(event))
+      session: isWanted || interactions.hasMatrix(of: behaviour, in: .session)
+        ? sessionPrint(event) : nil,
+      order: isWanted || interactions.hasMatrix(of: behaviour, in: .order) ? orderPrint(event) : nil)
     one.firstItem = itemPrints.count
     if !interactions.hasMatrix(of: behaviour) { return one }
     one.itemCount = event.items.count
@@ -426,8 +430,7 @@ public struct Engine: ~Copyable {
   }
 
   private mutating func appendWord(_ value: UInt64, bytes: Int) {
-    let at = keyScratch.reserve(8)
-    for i in 0..<bytes { at[i] = UInt8(truncatingIfNeeded: value &>> UInt64(8 &* i)) }
+    UnsafeMutableRawPointer(keyScratch.reserve(8)).storeBytes(of: value.littleEndian, as: UInt64.self)
     keyScratch.advance(bytes)
   }
 

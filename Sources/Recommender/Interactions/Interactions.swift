@@ -179,6 +179,11 @@ public struct Interactions: ~Copyable {
     contextsOf[Int(behaviour.rawValue)] != 0
   }
 
+  /// Whether they change rows of this context.
+  public func hasMatrix(of behaviour: Behaviour, in context: ContextKind) -> Bool {
+    contextsOf[Int(behaviour.rawValue)] & 1 << context.rawValue != 0
+  }
+
   /// Applies the act to one item. Call once per item of an event whose behaviour has a matrix.
   /// - Returns: whether any row accepted it (a repeat or a displaced slot counts: it is in the set).
   public mutating func apply(

@@ -179,10 +179,7 @@ public struct RowStore: ~Copyable {
       let old = block.stamp(place)
       if stamp <= old { return RowEdit(outcome: .superseded) }
       // The slot moves towards the young end, past every older one.
-      var k = place
-      while k &+ 1 < count && isOlder(block.items[k &+ 1], block.time(k &+ 1), item, time, items) {
-        k &+= 1
-      }
+      let k = rank(of: item, time, in: block, from: place &+ 1, to: count, items) &- 1
       if !block.fits(time) {
         reshape(&header, slots: count, with: time)
         block = arena.block(header)
@@ -203,10 +200,7 @@ public struct RowStore: ~Copyable {
       edit.evictedItem = block.items[0]
       edit.evictedStamp = block.stamp(0)
       if Stamp.isActive(edit.evictedStamp) { loseActive(row, &header) }
-      var k = 0
-      while k &+ 1 < count && isOlder(block.items[k &+ 1], block.time(k &+ 1), item, time, items) {
-        k &+= 1
-      }
+      let k = rank(of: item, time, in: block, from: 1, to: count, items) &- 1
       if !block.fits(time) {
         reshape(&header, slots: count, with: time)
         block = arena.block(header)
@@ -214,10 +208,7 @@ public struct RowStore: ~Copyable {
       block.move(from: 1, to: 0, count: k)
       block.set(k, item, stamp)
     } else {
-      var k = count
-      while k > 0 && !isOlder(block.items[k &- 1], block.time(k &- 1), item, time, items) {
-        k &-= 1
-      }
+      let k = rank(of: item, time, in: block, from: 0, to: count, items)
       if count == block.capacity || !block.fits(time) {
         reshape(&header, slots: count &+ 1, with: time)
         block = arena.block(header)
@@ -230,6 +221,20 @@ public struct RowStore: ~Copyable {
     }
     if Stamp.isActive(stamp) { gainActive(row, &header) }
     return edit
+  }
+
+  /// Where the slot belongs among those at `first..<count`, the item's own not among them. Looked for from the
+  /// young end: acts come nearly in the order of their times.
+  @inline(__always)
+  private func rank(
+    of item: UInt32, _ time: Int64, in block: SlotBlock, from first: Int, to count: Int,
+    _ items: borrowing Interner
+  ) -> Int {
+    var k = count
+    while k > first && !isOlder(block.items[k &- 1], block.time(k &- 1), item, time, items) {
+      k &-= 1
+    }
+    return k
   }
 
   /// A block with room for `slots`, whose format holds every stamp of the row and `time`.
@@ -313,11 +318,30 @@ public struct RowStore: ~Copyable {
     let header = headers[Int(row)]
     if header.sizeClass == 0 || header.count == 0 { return }
     let start = UnsafeRawPointer(arena.words.base + Int(header.place))
+    let capacity = arena.capacity(header.sizeClass)
+    let count = Int(header.count)
+    let stamps = 4 &* capacity
+    let end =
+      switch header.format {
+      case SlotBlock.narrow: stamps &+ 4 &* count
+      case SlotBlock.medium: 2 &* stamps &+ count
+      default: stamps &+ 8 &* count
+      }
+    prefetch(start + (end &- 1))
+    if end <= 512 {
+      // A search reads all items, and where one leaves all others move.
+      var line = 0
+      while line < end {
+        prefetch(start + line)
+        line &+= 64
+      }
+      return
+    }
+    // The young end, where a search begins; the processor sees that it goes on.
+    for line in 0..<4 { prefetch(start + max(0, 4 &* count &- 4 &- 64 &* line)) }
     prefetch(start)
-    let stamps = start + 4 * arena.capacity(header.sizeClass)
-    prefetch(stamps)
-    prefetch(stamps + 4 * Int(header.count))
-    if header.count > 16 { prefetch(start + 4 * Int(header.count) - 8) }
+    prefetch(start + stamps)
+    prefetch(start + (stamps &+ 4 &* count))
   }
 
   // MARK: erasure

@@ -12,6 +12,7 @@ public struct DecayedCounts: ~Copyable {
   public internal(set) var landmark: Int64 = 0
   var sums: Vec<UInt64>
   private let table: Vec<UInt64>
+  private let reciprocal: Double
 
   /// Weight of an entry at the landmark.
   public static let unit: Double = 65_536
@@ -19,6 +20,7 @@ public struct DecayedCounts: ~Copyable {
   public init(halfLife: Int64) {
     precondition(halfLife > 0)
     self.halfLife = halfLife
+    reciprocal = 1 / Double(halfLife)
     sums = Vec()
     var steps = Vec<UInt64>()
     for i in 0..<4096 { steps.append(DecayMaths.step(i)) }
@@ -29,15 +31,28 @@ public struct DecayedCounts: ~Copyable {
   @inline(__always)
   public func weight(_ time: Int64) -> UInt64 {
     let distance = time &- landmark
-    var exponent = distance / halfLife
-    var rest = distance % halfLife
-    if rest < 0 {
-      rest &+= halfLife
-      exponent &-= 1
-    }
-    let mantissa = table[Int(rest.multipliedReportingOverflow(by: 4096).partialValue / halfLife)]
+    let exponent = quotient(distance)
+    let rest = distance &- exponent &* halfLife
+    let mantissa = table[Int(quotient(rest &* 4096))]
     if exponent >= 0 { return mantissa &<< UInt64(min(exponent, 20)) }
     return exponent < -17 ? 0 : mantissa &>> UInt64(-exponent)
+  }
+
+  /// floor(x / halfLife) for |x| < 2^60: guessed by the reciprocal and put right, since a division takes longer
+  /// than all the rest of a weight.
+  @inline(__always)
+  private func quotient(_ x: Int64) -> Int64 {
+    var guess = Int64(Double(x) * reciprocal)
+    var rest = x &- guess &* halfLife
+    while rest < 0 {
+      rest &+= halfLife
+      guess &-= 1
+    }
+    while rest >= halfLife {
+      rest &-= halfLife
+      guess &+= 1
+    }
+    return guess
   }
 
   public mutating func add(_ item: UInt32, _ time: Int64) {
