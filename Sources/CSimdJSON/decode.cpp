@@ -1,10 +1,9 @@
-// Batches: copies messages (or a window of lines) into the arena, lets simdjson index them, walks
-// each one and notes its outcome.
+// Batches: copies messages or lines into the arena, lets simdjson index them, walks each one and notes its outcome.
 //
-// Lines are indexed a window at a time. A newline cannot stand inside a JSON string, and simdjson
-// reports one that does; so where a window is indexed without error every line begins outside a
-// string and its part of the index is what indexing it alone gives. Where there is an error the
-// window's lines are indexed one by one.
+// Both are indexed a window at a time, messages with a newline behind each. A newline cannot stand inside a JSON
+// string, and simdjson reports one that does; so where a window is indexed without error every message begins
+// outside a string and its part of the index is what indexing it alone gives. Where there is an error the window's
+// messages are indexed one by one.
 #include "CSimdJSON.h"
 #include "walk.h"
 #include <memory>
@@ -20,6 +19,15 @@ constexpr size_t kept_index = size_t(1) << 20; // messages up to this size keep 
 struct Inside {
   Arena arena;
   std::vector<affinity_outcome> outcomes;
+  /// Messages that stand in the window and are not indexed yet.
+  struct Waiting {
+    size_t outcome;
+    uint32_t begin, count;
+  };
+  std::vector<Waiting> waiting;
+  uint8_t *window = nullptr; // null: no message waits
+  uint32_t filled = 0;
+  Arena::Mark before; // the arena without the window
   std::unique_ptr<simdjson::internal::dom_parser_implementation> parser;
   size_t capacity = 0;
   std::vector<uint64_t> deep;
@@ -162,6 +170,32 @@ void decode_indexed_alone(Inside &in, uint8_t *text, size_t count, const affinit
   walk_event(in, text, in.parser->structural_indexes.get(), 0, uint32_t(count), limits, o);
 }
 
+/// Decodes the messages of the window.
+void settle(Inside &in, const affinity_limits &limits) {
+  if (in.window == nullptr) return;
+  uint8_t *text = in.window;
+  in.arena.trim(text, in.filled);
+  // A lone one is indexed below.
+  const bool alone = in.waiting.size() == 1;
+  const bool indexed = !alone && in.index(text, in.filled) == simdjson::SUCCESS;
+  const uint32_t *next = indexed ? in.parser->structural_indexes.get() : nullptr;
+  for (const Inside::Waiting &one : in.waiting) {
+    affinity_outcome &o = in.outcomes[one.outcome];
+    const Arena::Mark mark = alone ? in.before : in.arena.mark();
+    const uint32_t end = one.begin + one.count;
+    in.excerpt.count = 0;
+    if (indexed) {
+      while (*next < one.begin) next++; // behind a fault
+      if (*next < end) next = walk_event(in, text, next, one.begin, end, limits, o);
+    } else {
+      decode_indexed_alone(in, text + one.begin, one.count, limits, o);
+    }
+    in.reject(mark, o);
+  }
+  in.waiting.clear();
+  in.window = nullptr;
+}
+
 /// RFC 4648 base64 with padding, in place. False: it is none.
 bool decode_base64(uint8_t *text, size_t count, size_t &decoded) {
   if (count % 4 != 0) return false;
@@ -289,6 +323,8 @@ void affinity_batch_reset(affinity_batch *b) {
   Inside &in = inside(b);
   in.arena.reset();
   in.outcomes.clear();
+  in.waiting.clear();
+  in.window = nullptr;
   if (in.capacity > kept_index) {
     in.parser.reset();
     in.capacity = 0;
@@ -302,11 +338,24 @@ size_t affinity_batch_bytes(const affinity_batch *b) {
   return in.arena.bytes() + in.outcomes.capacity() * sizeof(affinity_outcome) + in.capacity * 4 + in.deep.capacity() * 8;
 }
 
-void affinity_batch_decode(affinity_batch *b, const uint8_t *value, size_t count, int format, const affinity_limits *limits) {
+void affinity_batch_add(affinity_batch *b, const uint8_t *value, size_t count, int format, const affinity_limits *limits) {
   Inside &in = inside(b);
   in.outcomes.push_back(blank(0, count));
+  if (format == AFFINITY_JSON && value != nullptr && count > 0 && count < window_bytes && count <= limits->max_message_bytes) {
+    if (in.window != nullptr && in.filled + count + 1 > window_bytes) settle(in, *limits);
+    if (in.window == nullptr) {
+      in.before = in.arena.mark();
+      in.window = in.arena.allocate(window_bytes);
+      in.filled = 0;
+    }
+    uint8_t *text = in.window + in.filled;
+    std::memcpy(text, value, count);
+    text[count] = '\n';
+    in.waiting.push_back({in.outcomes.size() - 1, in.filled, uint32_t(count)});
+    in.filled += uint32_t(count) + 1;
+    return;
+  }
   affinity_outcome &o = in.outcomes.back();
-  refresh(b);
   if (value == nullptr) {
     o.kind = AFFINITY_NULL;
     return;
@@ -321,6 +370,7 @@ void affinity_batch_decode(affinity_batch *b, const uint8_t *value, size_t count
     o.reason = format == AFFINITY_CLOUDEVENT_BATCH ? cloudevents_batch : unsupported_content_type;
     return;
   }
+  settle(in, *limits);
   in.excerpt.count = 0;
   const Arena::Mark mark = in.arena.mark();
   uint8_t *text = in.arena.allocate(count + 1);
@@ -334,8 +384,14 @@ void affinity_batch_decode(affinity_batch *b, const uint8_t *value, size_t count
   in.reject(mark, o);
 }
 
+void affinity_batch_settle(affinity_batch *b, const affinity_limits *limits) {
+  settle(inside(b), *limits);
+  refresh(b);
+}
+
 size_t affinity_batch_decode_lines(affinity_batch *b, const uint8_t *region, size_t count, size_t budget, int final, const affinity_limits *limits) {
   Inside &in = inside(b);
+  settle(in, *limits);
   size_t done = 0;
   do {
     // A window of whole lines: as many as fit, or one that is longer.

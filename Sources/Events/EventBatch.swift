@@ -54,10 +54,12 @@ public enum Decoded {
 public final class EventBatch: @unchecked Sendable {
   public let raw: UnsafeMutablePointer<affinity_batch>
   public let limits: EventLimits
+  private let rawLimits: affinity_limits
 
   public init(limits: EventLimits = EventLimits()) {
     raw = affinity_batch_create()
     self.limits = limits
+    rawLimits = limits.raw
   }
   deinit { affinity_batch_destroy(raw) }
 
@@ -93,14 +95,27 @@ public final class EventBatch: @unchecked Sendable {
   public func append(
     value: UnsafeRawBufferPointer, contentType: UnsafeRawBufferPointer? = nil
   ) {
+    add(value: value, contentType: contentType)
+    settle()
+  }
+
+  /// As `append`, of one among many: nothing may be read here until `settle` has decoded them all, which
+  /// costs less than one by one.
+  public func add(value: UnsafeRawBufferPointer, contentType: UnsafeRawBufferPointer? = nil) {
     var format = Int32(AFFINITY_JSON.rawValue)
     if let contentType, contentType.count > 0, value.baseAddress != nil {
       format = affinity_content_type(
         contentType.baseAddress?.assumingMemoryBound(to: UInt8.self), contentType.count)
     }
-    var limits = self.limits.raw
-    affinity_batch_decode(
+    var limits = rawLimits
+    affinity_batch_add(
       raw, value.baseAddress?.assumingMemoryBound(to: UInt8.self), value.count, format, &limits)
+  }
+
+  /// Decodes what was added.
+  public func settle() {
+    var limits = rawLimits
+    affinity_batch_settle(raw, &limits)
   }
 
   /// Decodes whole lines from the front of `region` and appends one message per line, blank lines
@@ -109,7 +124,7 @@ public final class EventBatch: @unchecked Sendable {
   /// - Returns: bytes consumed; 0 where the region holds no whole line.
   public func decodeLines(_ region: UnsafeRawBufferPointer, budget: Int, isLast: Bool) -> Int {
     guard let base = region.baseAddress, region.count > 0 else { return 0 }
-    var limits = self.limits.raw
+    var limits = rawLimits
     return affinity_batch_decode_lines(
       raw, base.assumingMemoryBound(to: UInt8.self), region.count, max(1, budget), isLast ? 1 : 0,
       &limits)

@@ -120,6 +120,71 @@ enum Mutator {
     #expect(kinds.count >= 17, "the mutations reach most reasons")
   }
 
+  /// Messages decoded together read as each does alone: good ones among poison, with newlines, envelopes and
+  /// values beyond a window in between. Few at a time, so that most windows are indexed as a whole.
+  @Test func messagesTogetherReadAsAlone() {
+    let seed = environment("AFFINITY_SEED") ?? 20_261_124
+    let rounds = (environment("AFFINITY_FUZZ") ?? 60_000) / 12
+    print("together: seed \(seed), \(rounds) rounds")
+    var random = SplitMix(seed: UInt64(bitPattern: Int64(seed)))
+    let limits = EventLimits(maxItems: 3, maxMessageBytes: 60_000)
+    let batch = EventBatch(limits: limits)
+    let single = EventBatch(limits: limits)
+    let envelope = Array("application/cloudevents+json".utf8)
+    var failures = 0
+    for round in 0..<rounds {
+      var messages: [(bytes: [UInt8], isEnvelope: Bool)] = []
+      let calm = random.below(2) == 0
+      for _ in 0..<1 + random.below(12) {
+        var bytes =
+          calm ? Array(Mutator.seeds[random.below(Mutator.seeds.count)].utf8) : Mutator.mutate(&random)
+        switch random.below(24) {
+        case 0: bytes.insert(10, at: random.below(bytes.count + 1))
+        case 1: bytes = []
+        case 2: bytes = Array(repeating: 32, count: random.below(70_000))
+        case 3: bytes += Array(repeating: 10, count: random.below(40_000))
+        case 4:
+          // Nearly a window full, so that the next one begins another.
+          bytes += Array(repeating: 32, count: max(0, 32_700 + random.below(80) - bytes.count))
+        default: break
+        }
+        messages.append((bytes, random.below(12) == 0))
+      }
+      batch.reset()
+      for (bytes, isEnvelope) in messages {
+        bytes.withUnsafeBytes { value in
+          let value =
+            value.baseAddress == nil
+            ? UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: 1), count: 0) : value
+          envelope.withUnsafeBytes { batch.add(value: value, contentType: isEnvelope ? $0 : nil) }
+        }
+        if random.below(6) == 0 { batch.settle() }
+      }
+      batch.settle()
+      #expect(batch.count == messages.count)
+      for (i, message) in messages.enumerated() where i < batch.count {
+        let got = Result(batch[i])
+        let alone = decode(
+          message.bytes, contentType: message.isEnvelope ? "application/cloudevents+json" : nil,
+          into: single)
+        if got != alone || sentence(batch[i]) != sentence(single[0]) {
+          failures += 1
+          if failures < 10 {
+            Issue.record(
+              "seed \(seed) round \(round): together \(got), alone \(alone): \(String(decoding: message.bytes.prefix(300), as: UTF8.self))"
+            )
+          }
+        }
+      }
+    }
+    #expect(failures == 0)
+  }
+
+  /// What a rejection says, with the place and the excerpt.
+  func sentence(_ decoded: Decoded) -> String {
+    if case .rejected(let rejection) = decoded { rejection.message } else { "" }
+  }
+
   /// A type with a lone surrogate is unknown, whatever its bytes are made to be.
   func same(_ result: Result) -> Result {
     if case .unknownType(let name, let time) = result, name.first == 0 || name.contains(UInt8(ascii: "?")) {

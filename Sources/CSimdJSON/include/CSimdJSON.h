@@ -63,14 +63,17 @@ enum affinity_format { AFFINITY_JSON = 0, AFFINITY_CLOUDEVENT = 1, AFFINITY_CLOU
 
 affinity_batch *_Nonnull affinity_batch_create(void);
 void affinity_batch_destroy(affinity_batch *_Nonnull);
-/// Forgets all outcomes; memory of ordinary size is kept for the next use.
+/// Forgets all outcomes and messages taken; memory of ordinary size is kept for the next use.
 void affinity_batch_reset(affinity_batch *_Nonnull);
 /// Bytes held from the allocator.
 size_t affinity_batch_bytes(const affinity_batch *_Nonnull);
 
-/// Decodes one message and appends its outcome. `value` NULL is a null value.
-void affinity_batch_decode(affinity_batch *_Nonnull, const uint8_t *_Nullable value, size_t count,
-                           int format, const affinity_limits *_Nonnull);
+/// Takes one message; the bytes are copied. `value` NULL is a null value. Its outcome, appended, is void until
+/// `affinity_batch_settle`: messages are decoded many at a time.
+void affinity_batch_add(affinity_batch *_Nonnull, const uint8_t *_Nullable value, size_t count,
+                        int format, const affinity_limits *_Nonnull);
+/// Decodes what was taken; all outcomes are there.
+void affinity_batch_settle(affinity_batch *_Nonnull, const affinity_limits *_Nonnull);
 
 /// Decodes whole lines from the front of `region`, up to about `budget` bytes (at least one line),
 /// and appends an outcome per line. Without `final` a last line that lacks its newline is left.

@@ -237,24 +237,36 @@ final class Intake: RecordSource, @unchecked Sendable {
   private func take(_ polled: borrowing Batch) {
     if polled.isEmpty { return }
     let receivedAt = Process.monotonic
-    for message in polled.messages {
-      if !bounds.isEmpty, message.topic == 0, let bound = bounds[message.partition],
-        message.offset >= bound
-      {
-        hold(message.place, at: message.offset, limit: bound, receivedAt)
-        continue
+    let messages = polled.messages
+    var next = 0
+    while next < messages.count {
+      var end = messages.count
+      if !bounds.isEmpty {
+        end = next
+        while end < messages.count && limit(of: messages[end]) == nil { end += 1 }
       }
-      if let full = current, isFull(full) { handOver() }
-      batch(receivedAt).append(
-        RecordBatch.Place(
-          offset: message.offset, timestamp: message.timestamp ?? -1,
-          partition: message.partition, topic: message.topic),
-        key: message.key, value: message.value,
-        contentType: message.header("content-type") ?? nil, headers: { message.copyHeaders() })
+      while next < end {
+        if let full = current, isFull(full) { handOver() }
+        next += batch(receivedAt).append(
+          UnsafeBufferPointer(rebasing: messages[next..<end]), records: Intake.batchRecords,
+          bytes: Intake.batchBytes)
+      }
+      if next < messages.count, let bound = limit(of: messages[next]) {
+        hold(messages[next].place, at: messages[next].offset, limit: bound, receivedAt)
+        next += 1
+      }
     }
     if !polled.events.isEmpty {
       batch(receivedAt).notices += polled.events.map { Notice.client($0) }
     }
+  }
+
+  /// The limit at or behind which the record lies, if any.
+  private func limit(of message: MessageView) -> Int64? {
+    guard message.topic == 0, let bound = bounds[message.partition], message.offset >= bound else {
+      return nil
+    }
+    return bound
   }
 
   private func batch(_ receivedAt: Int64) -> RecordBatch {

@@ -6,6 +6,8 @@ struct LiveCounters {
   var records = 0
   /// Monotonic ns; 0 before the first record.
   var firstRecordAt: Int64 = 0
+  /// When the last record had been applied.
+  var lastRecordAt: Int64 = 0
   var bytes = 0
   var catalogueRecords = 0
   var unknownTypes = 0

@@ -63,7 +63,7 @@ extension LiveLoop {
     if !isCaughtUp {
       guard !mine.isEmpty && mine.allSatisfy({ atEnd.contains($0) }) else { return }
       isCaughtUp = true
-      let seconds = counters.firstRecordAt > 0 ? Double(now() - counters.firstRecordAt) / 1e9 : 0
+      let seconds = Double(counters.lastRecordAt - counters.firstRecordAt) / 1e9
       log.info(
         "caught up: \(counters.records) records in \((seconds * 1000).rounded() / 1000) s\(seconds > 0 ? " (\(Int(Double(counters.records) / seconds))/s)" : ""), rows digest \(engine.digest.hex)")
       if nextTick == 0 { nextTick = now() }

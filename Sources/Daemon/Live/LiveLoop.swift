@@ -230,28 +230,46 @@ package final class LiveLoop {
   private func apply(_ batch: RecordBatch) throws(DaemonFailure) {
     if batch.count == 0 { return }
     if counters.firstRecordAt == 0 { counters.firstRecordAt = batch.receivedAt }
-    let clock = batch.receivedAt / 1_000_000
-    var other = 0
     let ahead = 32
-    // Records of a partition come in runs. What is committed meanwhile lies below what is applied.
-    var run: (partition: Int32, committed: Int64) = (-1, 0)
-    for i in 0..<batch.count {
+    var other = 0
+    var i = 0
+    while i < batch.count {
       if i % ahead == 0 { engine.prepare(batch.events, i..<min(i + ahead, batch.count)) }
-      let place = batch.places[i]
-      let position = LogPosition(
-        topic: UInt16(place.topic), partition: place.partition, offset: place.offset,
-        timestamp: place.timestamp)
       if other < batch.others.count && batch.others[other].index == i {
-        take(batch.others[other], position)
+        take(batch.others[other], batch.places[i].position)
         other += 1
+        i += 1
         continue
       }
-      guard let event = batch.events.event(at: i) else {
+      var end = min(i - i % ahead + ahead, batch.count)
+      if other < batch.others.count { end = min(end, batch.others[other].index) }
+      i = applyEvents(batch, i..<end, preparedFrom: i - i % ahead, to: &engine, into: &outputs)
+      if outputs.byteCount > 1 << 16 { try publishOutputs() }
+    }
+    counters.lastRecordAt = now()
+    counters.records += batch.count
+    counters.bytes += batch.bytes
+  }
+
+  /// Applies events until there is something to publish. The engine is a parameter, so that its being ours alone is
+  /// not looked at for every event.
+  /// - Returns: the place behind the last one applied.
+  private func applyEvents(
+    _ batch: RecordBatch, _ range: Range<Int>, preparedFrom first: Int, to engine: inout Engine,
+    into outputs: inout Outputs
+  ) -> Int {
+    let (events, places) = (batch.events, batch.places.base)
+    let clock = batch.receivedAt / 1_000_000
+    // Records of a partition come in runs. What is committed meanwhile lies below what is applied.
+    var run: (partition: Int32, committed: Int64) = (-1, 0)
+    for i in range {
+      let place = places[i]
+      guard let event = events.event(at: i) else {
         counters.unknownTypes += 1
-        let time = batch.events.time(at: i)
+        let time = events.time(at: i)
         let isFuture = LogPosition.isFuture(
           time ?? .min, recordTimestamp: place.timestamp, tolerance: options.engine.futureTolerance)
-        engine.skip(position, time: isFuture ? nil : time)
+        engine.skip(place.position, time: isFuture ? nil : time)
         continue
       }
       if place.partition != run.partition {
@@ -259,12 +277,11 @@ package final class LiveLoop {
       }
       engine.isSilent = place.offset < run.committed
       _ = engine.apply(
-        event, at: position, clock: clock, receivedAt: batch.receivedAt, prepared: i % ahead,
-        into: &outputs)
-      if outputs.byteCount > 1 << 16 { try publishOutputs() }
+        event, at: place.position, clock: clock, receivedAt: batch.receivedAt,
+        prepared: i &- first, into: &outputs)
+      if outputs.byteCount > 1 << 16 { return i &+ 1 }
     }
-    counters.records += batch.count
-    counters.bytes += batch.bytes
+    return range.upperBound
   }
 
   private func take(_ record: RecordBatch.Other, _ position: LogPosition) {

@@ -80,6 +80,12 @@ package final class RecordBatch: @unchecked Sendable {
       self.partition = partition
       self.topic = topic
     }
+
+    @inline(__always) var position: LogPosition {
+      LogPosition(
+        topic: UInt16(truncatingIfNeeded: topic), partition: partition, offset: offset,
+        timestamp: timestamp)
+    }
   }
   /// A record that is no event to apply.
   struct Other {
@@ -124,23 +130,74 @@ package final class RecordBatch: @unchecked Sendable {
     bytes = 0
   }
 
-  /// Decodes and appends a record of the events topic (0) or of the catalogue (1). `contentType` and
-  /// `headers` are asked for only where they are needed.
-  @inline(__always)
+  /// Decodes and appends records from the front, until the batch holds `records` of them or `bytes`: at least
+  /// one, where there is any.
+  /// - Returns: how many.
+  func append(
+    _ messages: UnsafeBufferPointer<MessageView>, records: Int, bytes most: Int
+  ) -> Int {
+    let first = places.count
+    let room = min(messages.count, max(1, records - first))
+    places.reserve(first + room)
+    let target = places.base + first
+    var sum = bytes
+    var count = 0
+    while count < room && (sum < most || count == 0) {
+      let message = messages[count]
+      let value = message.value
+      target[count] = Place(
+        offset: message.offset, timestamp: message.timestamp ?? -1, partition: message.partition,
+        topic: message.topic)
+      sum &+= (message.key?.count ?? 0) &+ (value?.count ?? 0)
+      add(message.topic, value, message.header("content-type") ?? nil)
+      count &+= 1
+    }
+    places.count = first + count
+    bytes = sum
+    events.settle()
+    for i in 0..<count {
+      let message = messages[i]
+      keepUnusual(first &+ i, message.key, message.value) { message.copyHeaders() }
+    }
+    return count
+  }
+
+  /// Decodes and appends one record. `headers` are asked for only where they are needed.
   package func append(
     _ place: Place, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
     contentType: UnsafeRawBufferPointer?, headers: () -> [Header]
   ) {
-    let index = places.count
     places.append(place)
     bytes &+= (key?.count ?? 0) &+ (value?.count ?? 0)
-    let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+    add(place.topic, value, contentType)
+    events.settle()
+    keepUnusual(places.count - 1, key, value, headers)
+  }
+
+  /// Of the events topic (0) or of the catalogue (1), which is not the decoder's.
+  @inline(__always)
+  private func add(
+    _ topic: Int32, _ value: UnsafeRawBufferPointer?, _ contentType: UnsafeRawBufferPointer?
+  ) {
+    if topic == 0 {
+      events.add(
+        value: value ?? UnsafeRawBufferPointer(start: nil, count: 0), contentType: contentType)
+    } else {
+      events.add(value: UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+  }
+
+  /// What is no event to apply is kept as it came.
+  @inline(__always)
+  private func keepUnusual(
+    _ index: Int, _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?,
+    _ headers: () -> [Header]
+  ) {
+    let place = places[index]
     if place.topic != 0 {
-      events.append(value: nothing)
       keep(index, .catalogue, key, value, headers())
       return
     }
-    events.append(value: value ?? nothing, contentType: contentType)
     if let event = events.event(at: index) {
       if event.isFuture(recordTimestamp: place.timestamp, tolerance: futureTolerance) {
         let rejection = Rejection.future(
@@ -152,7 +209,7 @@ package final class RecordBatch: @unchecked Sendable {
     switch events[index] {
     case .event, .unknownType: break
     case .erasure:
-      if let fault = events.fault(inErasureKey: key ?? nothing) {
+      if let fault = events.fault(inErasureKey: key ?? UnsafeRawBufferPointer(start: nil, count: 0)) {
         keep(index, .rejected(fault), key, value, headers())
       } else {
         keep(index, .erasure, key, value, [])
