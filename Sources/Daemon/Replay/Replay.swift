@@ -115,11 +115,19 @@ public final class Replay {
     }
   }
 
+  /// Events whose keys are resolved together.
+  private static let ahead = 32
+
   private func runOne(_ cursor: LogCursor, _ total: Int) throws {
     while !cursor.isAtEnd {
       progress(cursor.bytesDone, total)
       let count = cursor.chunkCount
-      for i in 0..<count { try take(cursor, i) }
+      for i in 0..<count {
+        if i % Replay.ahead == 0 {
+          engine.prepare(cursor.batch, i..<min(i + Replay.ahead, count))
+        }
+        try take(cursor, i, prepared: i % Replay.ahead)
+      }
       try between()
       cursor.skipChunk()
     }
@@ -156,7 +164,7 @@ public final class Replay {
 
   /// One record.
   @inline(__always)
-  private func take(_ cursor: LogCursor, _ i: Int) throws {
+  private func take(_ cursor: LogCursor, _ i: Int, prepared: Int? = nil) throws {
     summary.events &+= 1
     let position = cursor.position(i)
     guard let event = cursor.batch.event(at: i) else {
@@ -177,9 +185,9 @@ public final class Replay {
       return
     }
     let clock = try arrive(at: event.time)
-    if engine.apply(event, at: position, clock: clock, into: &outputs) == .applied {
-      summary.applied &+= 1
-    }
+    let disposition = engine.apply(
+      event, at: position, clock: clock, prepared: prepared, into: &outputs)
+    if disposition == .applied { summary.applied &+= 1 }
   }
 
   /// Event time moves: the tick it crosses, then the lists whose linger has passed.
