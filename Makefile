@@ -16,7 +16,8 @@ BIN      := .build/release
 help:
 	@echo "make run     build and show a simulated shop with live recommendations (DURATION=30s stops by itself)"
 	@echo "make test    set up, build and run all tests (FILTER=EdgeTests runs some)"
-	@echo "make simulate  the daemon's loop in simulated worlds, killed again and again (SEEDS=1000; SEED=17 one alone)"
+	@echo "make simulate  the daemon's loop in simulated worlds, killed again and again (SEEDS=1000; SEED=17 one alone;"
+	@echo "               ONLY=killed SEEDS=100: a thousand kills in each mode of delivery)"
 	@echo "make build   set up and build $(BIN)/affinityd"
 	@echo "make bench   build and run the benchmarks (ARGS=... are passed on)"
 	@echo "make bench-scaling  double users, items and events; a plot of each into docs/"
@@ -46,8 +47,9 @@ endif
 
 SEEDS ?= 1000
 SEED  ?=
+ONLY  ?=
 simulate: setup
-	AFFINITY_SEEDS=$(SEEDS) $(if $(SEED),AFFINITY_SEED=$(SEED)) $(TEST) --filter SimulationTests </dev/null
+	AFFINITY_SEEDS=$(SEEDS) $(if $(SEED),AFFINITY_SEED=$(SEED)) $(TEST) --filter 'SimulationTests.*$(ONLY)' </dev/null
 
 readme: build
 	@{ sed '/<!-- keys -->/q' README.md; $(BIN)/affinityd validate --print-table; \

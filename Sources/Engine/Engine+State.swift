@@ -16,6 +16,7 @@ extension Engine {
       "engine", numbers: Int64(topics.count), streamTime ?? .min, lastRulesTick ?? .min,
       hasErasedBaskets ? 1 : 0)
     for (t, offsets) in positions.enumerated() { state.put("positions.\(t)", copying: offsets) }
+    if !gaps.isEmpty { state.put("gaps", copying: gaps) }
     state.put("topics", strings: topics)
     state.group("interactions") { interactions.save(into: &$0) }
     state.group("audience") { audience.save(into: &$0) }
@@ -35,6 +36,7 @@ extension Engine {
     hasErasedBaskets = numbers[3] != 0
     positions = []
     for t in topics.indices { positions.append(try state.array("positions.\(t)")) }
+    if state.has("gaps") { gaps = try state.array("gaps") }
     interactions = try Interactions(
       matrices: configuration.matrices, popularity: configuration.popularity,
       restoring: state.group("interactions"))

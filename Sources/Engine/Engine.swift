@@ -70,6 +70,8 @@ public struct Engine: ~Copyable {
   public internal(set) var streamTime: Int64?
   /// Next offset per topic and partition; -1 where nothing was seen.
   public internal(set) var positions: [[Int64]]
+  /// Per partition of the events topic: records that were gone from the log before they were read. Empty: none.
+  public internal(set) var gaps: [Int64] = []
   /// True while the log is read again up to the committed offsets: rows change, and of the lists, which
   /// the run before has sent, only the hashes are made, and those only where somebody will ask.
   public var isSilent = false
@@ -376,6 +378,24 @@ public struct Engine: ~Copyable {
     }
   }
 
+  /// Records of a partition of the events topic are gone from the log, never read: reading goes on at `next`.
+  public mutating func passGap(partition: Int32, count: Int64, next: Int64) {
+    let index = Int(partition)
+    guard partition >= 0, index < Engine.maximumPartitions else { return }
+    while gaps.count <= index { gaps.append(0) }
+    gaps[index] &+= max(0, count)
+    if next > 0 {
+      note(LogPosition(partition: partition, offset: next - 1, timestamp: -1))
+    }
+  }
+
+  /// The partition is read from its beginning again, and its offsets may be lower than before.
+  public mutating func forgetPosition(topic: Int, partition: Int32) {
+    guard positions.indices.contains(topic), positions[topic].indices.contains(Int(partition))
+    else { return }
+    positions[topic][Int(partition)] = -1
+  }
+
   // MARK: keys
 
   private mutating func listenerID(
@@ -589,7 +609,7 @@ public struct Engine: ~Copyable {
       number: interactions.sealNumber, sequence: sequence, tick: tick, positions: positions,
       topics: topics,
       horizons: (0..<interactions.matrices.count).map { interactions.horizon(matrix: $0) },
-      digest: digest, removedItems: removed, batch: takeChanges(),
+      digest: digest, gaps: gaps, removedItems: removed, batch: takeChanges(),
       itemCount: interactions.heldItems,
       popularity: interactions.popularitySeal(), catalogue: catalogue.seal(),
       minesRules: minesRules, lists: minesRules && configuration.hasFormulas ? listSeal() : nil)

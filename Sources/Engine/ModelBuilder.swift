@@ -35,6 +35,8 @@ public final class BuiltModel: Sendable {
 public struct SealSummary: Sendable {
   public var number: Int
   public var positions: [[Int64]]
+  /// As `Engine.gaps`.
+  public var gaps: [Int64]
   public var topics: [String]
   public var horizons: [(name: String, horizon: Int64)]
   /// Fingerprint of everything the bytes depend on besides the log.
@@ -154,7 +156,7 @@ public struct ModelBuilder: ~Copyable {
     return BuiltModel(
       model: model,
       seal: SealSummary(
-        number: seal.number, positions: seal.positions, topics: seal.topics, horizons: horizons,
+        number: seal.number, positions: seal.positions, gaps: seal.gaps, topics: seal.topics, horizons: horizons,
         configuration: fingerprint),
       sizes: sizes, outputs: outputs)
   }

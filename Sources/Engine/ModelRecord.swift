@@ -34,6 +34,10 @@ extension BuiltModel {
     }
     outputs.writer.append("},\"activation\":")
     write(activation, topics, into: &outputs.writer)
+    if seal.gaps.contains(where: { $0 > 0 }), let events = seal.topics.first {
+      outputs.writer.append(",\"gap\":")
+      write([seal.gaps.map { $0 > 0 ? $0 : -1 }], [events], into: &outputs.writer)
+    }
     outputs.writer.append(",\"digest\":\"")
     outputs.writer.append(text: model.digest.hex)
     outputs.writer.append("\",\"counts_digest\":\"")

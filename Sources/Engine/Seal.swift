@@ -23,6 +23,8 @@ public struct Seal: Sendable {
   public var horizons: [Int64]
   /// Digest of the rows.
   public var digest: Fingerprint
+  /// As `Engine.gaps`.
+  public var gaps: [Int64]
   /// Items that nothing holds any more: forget their ids after taking `batch`, whose new items had
   /// theirs before these were given back.
   public var removedItems: [UInt32]

@@ -32,6 +32,8 @@ public enum RejectReason: UInt8, CaseIterable, Sendable, Hashable {
   case future
   /// A catalogue record whose key names no item.
   case missingKey
+  /// The process has died at this record again and again.
+  case crash
 
   public var code: String {
     switch self {
@@ -61,6 +63,7 @@ public enum RejectReason: UInt8, CaseIterable, Sendable, Hashable {
     case .invalidBase64: "invalid_base64"
     case .future: "future"
     case .missingKey: "missing_key"
+    case .crash: "crash"
     }
   }
   public init?(code: String) {
@@ -146,7 +149,7 @@ extension Rejection {
     case .cloudEventsBatch: text = "content-type: batched CloudEvents are not allowed on Kafka; send one event a record"
     case .missingData: text = "a CloudEvent without data; give the event as data or data_base64"
     case .invalidBase64: text = "data_base64: not base64"
-    case .future, .missingKey: text = reason.code
+    case .future, .missingKey, .crash: text = reason.code
     }
     self.init(reason: reason, message: text + "; event rejected")
   }

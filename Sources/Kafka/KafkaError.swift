@@ -54,6 +54,14 @@ public enum KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
       self.remedy = remedy
     }
 
+    /// The topic or the partition is not there, as far as the brokers or the client know.
+    public var isUnknownTopic: Bool {
+      [
+        RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART.rawValue, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC.rawValue,
+        RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION.rawValue,
+      ].contains(code)
+    }
+
     init(_ error: rd_kafka_resp_err_t, message: String? = nil, remedy: Remedy? = nil) {
       code = error.rawValue
       name = String(cString: rd_kafka_err2name(error))

@@ -167,6 +167,14 @@ public final class SnapshotFolder: @unchecked Sendable {
     try? disk.remove(SnapshotFolder.file(path, sequence, SnapshotFolder.partialPrefix))
   }
 
+  /// Removes all snapshots, the newest last: whatever ends this half way, the newest or none is found.
+  public func removeAll() throws(SnapshotError) {
+    for sequence in try sequences().reversed() {
+      do { try disk.remove(SnapshotFolder.file(path, sequence)) } catch { throw .disk(error) }
+    }
+    do { try disk.syncFolder(path) } catch { throw .disk(error) }
+  }
+
   /// Removes those older than the newest `keep` that are not known to be damaged.
   private func removeOld() throws(SnapshotError) -> [DiskError] {
     let all = try sequences()

@@ -215,7 +215,8 @@ import Testing
   }
 
   /// Fault 23: what is wrong is told all at once, by place and key, with what is wanted, without a network.
-  @Test func everyComplaint() throws {
+  @Test("fault 23: what is wrong is told all at once, by place and key, with what is wanted, without a network")
+  func everyComplaint() throws {
     let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .appendingPathComponent("Golden/bad-configurations.txt")
     var cases: [Case] = []

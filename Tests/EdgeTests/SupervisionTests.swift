@@ -316,7 +316,8 @@ import Testing
   // MARK: reload
 
   /// Fault 24: a bad configuration on SIGHUP. The old one stays, the log tells all that is wrong.
-  @Test func reload() throws {
+  @Test("fault 24: a bad configuration on SIGHUP: the old one stays, the log tells all that is wrong")
+  func reload() throws {
     let path = NSTemporaryDirectory() + "affinity-reload-\(UUID().uuidString).yaml"
     defer { unlink(path) }
     func write(_ text: String) throws { try text.write(toFile: path, atomically: true, encoding: .utf8) }

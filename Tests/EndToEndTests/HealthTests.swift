@@ -113,7 +113,8 @@ final class SupervisedDaemon: @unchecked Sendable {
 
 @Suite(.ownThread) struct HealthTests {
   /// From the start to the end, with a stalled broker (fault 5) and two reloads (fault 24) between.
-  @Test func whatASupervisorSees() async throws {
+  @Test("faults 5, 24: what a supervisor sees, of a stalled broker and of bad reloads too")
+  func whatASupervisorSees() async throws {
     let folder = try Folder("health")
     let log = folder.file("log.jsonl")
     try await Program.succeed(

@@ -7,7 +7,8 @@ import Testing
 @Suite(.ownThread) struct OutageTests {
   /// The broker frozen for ten seconds under load, with a producer's queue of a hundred messages: the
   /// daemon waits, holds no more than its bounds, and goes on; each act has its list exactly once.
-  @Test func frozenBrokerAndTinyQueue() async throws {
+  @Test("faults 2, 5, 21, 22: a frozen broker and a tiny queue: held back, nothing lost, and a stop ends in time")
+  func frozenBrokerAndTinyQueue() async throws {
     let folder = try Folder("outage")
     let log = folder.file("log.jsonl")
     try await Program.succeed(
@@ -77,7 +78,8 @@ import Testing
   }
 
   /// A second SIGTERM ends a drain that hangs.
-  @Test func secondSignalEndsAtOnce() async throws {
+  @Test("fault 2: the second signal ends it at once")
+  func secondSignalEndsAtOnce() async throws {
     let folder = try Folder("twice")
     let log = folder.file("log.jsonl")
     try await Program.succeed(
@@ -123,7 +125,8 @@ import Testing
   }
 
   /// Everything that is wrong with a configuration at once, 78; a file that cannot be opened, 73.
-  @Test func whatASupervisorMustTellApart() async throws {
+  @Test("fault 23: all that is wrong with a configuration is told at once, with 78")
+  func whatASupervisorMustTellApart() async throws {
     let folder = try Folder("start")
     let path = folder.file("affinity.yaml")
     try """
@@ -154,7 +157,8 @@ import Testing
   }
 
   /// Whoever read standard output has gone: lines are dropped and counted, the daemon lives.
-  @Test func closedPipe() async throws {
+  @Test("fault 26: a closed pipe for the metrics ends nothing")
+  func closedPipe() async throws {
     let folder = try Folder("pipe")
     let broker = try await Broker(partitions: 1, in: folder)
     let (log, pid, status) = (folder.file("daemon.log"), folder.file("pid"), folder.file("status"))

@@ -68,7 +68,8 @@ import Testing
     }
   }
 
-  @Test func everyKindAmongGoodEvents() async throws {
+  @Test("faults 8, 9, 11, 12: every kind of poison, giants, a huge basket and a bot among good events: a dead letter with its reason each, the rest applied")
+  func everyKindAmongGoodEvents() async throws {
     let folder = try Folder("poison")
     let simulated = folder.file("simulated.jsonl")
     try await Program.succeed(

@@ -9,7 +9,8 @@ import Testing
     "rules.min_support": "3", "recommend.refresh": "30d", "recommend.linger": "0s", "recommend.top": "8",
   ]
 
-  @Test func stopsKillsAndRotations() async throws {
+  @Test("faults 1, 2, 26: stops, kills and rotated logs: only the same bytes are repeated, no line is lost")
+  func stopsKillsAndRotations() async throws {
     let folder = try Folder("restart")
     let log = folder.file("log.jsonl")
     try await Program.succeed(

@@ -29,7 +29,8 @@ import Testing
     return c
   }
 
-  @Test func thousandShufflesBetweenTwoTicks() {
+  @Test("fault 13: a thousand shuffles, with repeats, between two ticks give one digest")
+  func thousandShufflesBetweenTwoTicks() {
     let seed: UInt64 = 4242
     print("seed \(seed)")
     var log = RandomLog(seed: seed, items: 9, users: 4, grain: 3_600_000)

@@ -109,9 +109,9 @@ func event(item: String) -> String { event([("items", "[\(item)]")]) }
 
   @Test func everyReasonIsTested() {
     var tested = Set(RejectionTests.cases.map(\.1))
-    // Those below, in bytes, by size, by content type, by the clock, and in CatalogueTests.
+    // Those below, in bytes, by size, by content type, by the clock, in CatalogueTests, and CrashLogTests.
     tested.formUnion([
-      .tooLarge, .unsupportedContentType, .cloudEventsBatch, .missingData, .invalidBase64, .future, .missingKey,
+      .tooLarge, .unsupportedContentType, .cloudEventsBatch, .missingData, .invalidBase64, .future, .missingKey, .crash,
     ])
     #expect(tested == Set(RejectReason.allCases))
     #expect(Set(RejectReason.allCases.map(\.code)).count == RejectReason.allCases.count)
@@ -283,7 +283,8 @@ func event(item: String) -> String { event([("items", "[\(item)]")]) }
     }
   }
 
-  @Test func timesBeyondTheRecordsAreFuture() {
+  @Test("fault 13: times beyond the record's are future")
+  func timesBeyondTheRecordsAreFuture() {
     let batch = EventBatch()
     func isFuture(_ text: String, _ timestamp: Int64, _ tolerance: Int64) -> Bool? {
       Array(text.utf8).withUnsafeBytes {

@@ -4,7 +4,8 @@ import Synchronization
 import Testing
 
 @Suite struct FaultTests {
-  @Test func aFullQueueIsAValueAndNothingIsLost() throws {
+  @Test("fault 22: a full queue is a value, and nothing is lost")
+  func aFullQueueIsAValueAndNothingIsLost() throws {
     let cluster = try MockCluster()
     try cluster.createTopic("t", partitions: 1)
     let producer = try Producer(
@@ -31,7 +32,8 @@ import Testing
     #expect(delivered.sorted() == (0..<1000).map { UInt64($0) })
   }
 
-  @Test func anOversizeMessageIsRefusedAtOnce() throws {
+  @Test("fault 10: an oversize message is refused at once")
+  func anOversizeMessageIsRefusedAtOnce() throws {
     let cluster = try MockCluster()
     try cluster.createTopic("t", partitions: 1)
     let producer = try Producer(config: settings(cluster))
@@ -74,7 +76,8 @@ import Testing
   }
 
   /// Brokers go and come back under a running producer and consumer.
-  @Test func nothingIsLostWhileBrokersAreDown() throws {
+  @Test("fault 3: nothing is lost while brokers are down")
+  func nothingIsLostWhileBrokersAreDown() throws {
     let cluster = try MockCluster(brokers: 2)
     try cluster.createTopic("t", partitions: 2)
     let producer = try Producer(config: settings(cluster))
@@ -131,7 +134,8 @@ import Testing
     #expect(try consumer.read(100).count == 100)
   }
 
-  @Test func leadersMoveUnderARunningProducerAndConsumer() throws {
+  @Test("fault 4: leaders move under a running producer and consumer")
+  func leadersMoveUnderARunningProducerAndConsumer() throws {
     let cluster = try MockCluster(brokers: 3)
     try cluster.createTopic("t", partitions: 1, replication: 3)
     let producer = try Producer(
@@ -160,7 +164,8 @@ import Testing
     #expect(seen.map(\.offset) == Array(0..<Int64(seen.count)))
   }
 
-  @Test func anOffsetBeyondTheEndIsAnEventAndTheOwnerMayStartAnew() throws {
+  @Test("fault 17: an offset beyond the end is an event, and the owner may start anew")
+  func anOffsetBeyondTheEndIsAnEventAndTheOwnerMayStartAnew() throws {
     let cluster = try MockCluster()
     try cluster.createTopic("t", partitions: 2)
     let producer = try Producer(config: settings(cluster))
@@ -195,7 +200,8 @@ import Testing
   }
 
   /// What retention removed is told, not skipped: the mock keeps 5 MiB.
-  @Test func recordsRemovedByRetentionAreAnEvent() throws {
+  @Test("fault 18: records removed by retention are an event")
+  func recordsRemovedByRetentionAreAnEvent() throws {
     let cluster = try MockCluster()
     try cluster.createTopic("t", partitions: 1)
     let producer = try Producer(config: settings(cluster, ["compression.codec": "none"]))

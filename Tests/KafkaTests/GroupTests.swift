@@ -64,7 +64,8 @@ import Testing
 
   /// A second member joins while records flow: every record is seen at least once, by members that
   /// held its partition, each member's own in order and without repeats.
-  @Test func twoMembersShareAndHandOver() throws {
+  @Test("fault 6: two members share and hand over")
+  func twoMembersShareAndHandOver() throws {
     let cluster = try MockCluster()
     try cluster.createTopic("t", partitions: 4)
     let producer = try Producer(config: settings(cluster))
@@ -153,7 +154,8 @@ import Testing
 
   /// An owner that does not poll in time loses its partitions: told as lost, and it joins again. A
   /// look-up that the broker refuses surfaces from `poll`, and the next poll tries again.
-  @Test func aMemberThatSleepsLosesItsPartitionsAndJoinsAgain() throws {
+  @Test("fault 7: a member that sleeps loses its partitions and joins again")
+  func aMemberThatSleepsLosesItsPartitionsAndJoinsAgain() throws {
     let cluster = try MockCluster()
     try cluster.createTopic("t", partitions: 2)
     let producer = try Producer(config: settings(cluster))

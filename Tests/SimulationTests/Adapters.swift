@@ -52,17 +52,25 @@ final class SimulatedSource: RecordSource {
   private var awaited: [LogPlace] = []
   private var bounds: [Int32: Int64] = [:]
   private var held: [LogPlace: Int64] = [:]
+  /// Partitions whose next offset is not there, until their leader has said what is.
+  private var lost: [LogPlace: Int64] = [:]
+  private let crashes: CrashLog
+  /// The decoder of this world dies of it.
+  private let poison: [UInt8]?
 
   init(
     _ process: SimulatedProcess, topics: [String], options: SimulatedConsumerOptions,
-    limits: EventLimits, futureTolerance: Int64, random: SplitMix
+    limits: EventLimits, futureTolerance: Int64, crashes: CrashLog, poison: [UInt8]?,
+    random: SplitMix
   ) {
+    self.crashes = crashes
+    self.poison = poison
     consumer = SimulatedConsumer(process, topics: topics, options)
     self.topics = topics
     self.limits = limits
     self.futureTolerance = futureTolerance
     self.random = random
-    batch = RecordBatch(limits: limits, futureTolerance: futureTolerance)
+    batch = RecordBatch(limits: limits, futureTolerance: futureTolerance, crashes: crashes)
   }
 
   var partitionCount: Int {
@@ -78,6 +86,7 @@ final class SimulatedSource: RecordSource {
         assigned: { [unowned self] partitions in
           held = [:]
           bounds = [:]
+          lost = [:]
           awaited = partitions.map(\.place)
           consumer.pause(awaited)
           ready.append(
@@ -136,6 +145,7 @@ final class SimulatedSource: RecordSource {
         }
         continue
       }
+      try dieOfPoison(record, place)
       if batch.isEmpty { batch.receivedAt = consumer.process.cluster.clock.now * 1000 }
       batch.append(
         RecordBatch.Place(
@@ -143,12 +153,37 @@ final class SimulatedSource: RecordSource {
           topic: place.topic),
         key: record.key, value: record.value, contentType: nil,
         headers: { record.headers.map { Header($0.name, $0.value) } })
+      batch.mark(record.key, record.value)
     }
-    batch.notices += polled.events.map { .client(event($0)) }
+    for one in polled.events {
+      if case .offsetOutOfRange(let place, let offset) = one {
+        lost[place] = offset
+      } else {
+        batch.notices.append(.client(event(one)))
+      }
+    }
+    for one in lost.keys.sorted() {
+      guard let bounds = try? consumer.watermarks(one, timeoutMilliseconds: 1000) else { continue }
+      batch.notices.append(
+        .outOfRange(
+          place(one), offset: lost.removeValue(forKey: one) ?? 0,
+          Watermarks(low: bounds.low, high: bounds.high)))
+    }
     if !batch.isEmpty {
       ready.append(.records(batch))
-      batch = RecordBatch(limits: limits, futureTolerance: futureTolerance)
+      batch = RecordBatch(limits: limits, futureTolerance: futureTolerance, crashes: crashes)
     }
+  }
+
+  private func dieOfPoison(_ record: SimulatedRecord, _ place: TopicPartition) throws(SimulatedError) {
+    guard poison != nil, record.valueBytes == poison,
+      !crashes.skipped.contains(
+        .init(topic: place.topic, partition: place.partition, offset: record.offset))
+    else { return }
+    crashes.decoding(
+      .init(topic: place.topic, partition: place.partition, offset: record.offset))
+    consumer.process.kill()
+    throw .crashed(.init(step: 0))
   }
 
   private func event(_ event: SimulatedEvent) -> ConsumerEvent {
@@ -199,8 +234,8 @@ final class SimulatedSource: RecordSource {
     consumer.resume(starts.map(\.key))
   }
 
-  func restartAtBeginning(_ one: TopicPartition) {
-    try? consumer.restart([(place(one), .beginning)])
+  func restart(_ one: TopicPartition, at start: StartOffset) {
+    try? consumer.restart([(place(one), self.start(start))])
   }
 
   func commit(_ offsets: [PartitionOffset]) {
@@ -233,6 +268,60 @@ final class SimulatedSource: RecordSource {
     }
     do { try consumer.close() } catch { return (false, commit) }
     return (true, commit)
+  }
+}
+
+/// Looks at the log as a start does.
+struct SimulatedLooker: LogLooker {
+  let process: SimulatedProcess
+  let topics: [String]
+
+  func look(_ next: [[Int64]]) throws(KafkaError) -> [[PartitionLook]] {
+    do throws(SimulatedError) { return try read(next) } catch { throw KafkaError(error) }
+  }
+
+  private func read(_ next: [[Int64]]) throws(SimulatedError) -> [[PartitionLook]] {
+    let member = SimulatedConsumer(process, topics: topics, .init(group: "affinity"))
+    var reading = SimulatedConsumerOptions()
+    reading.tellsEndOfPartition = true
+    let reader = SimulatedConsumer(process, topics: topics, reading)
+    var looks: [[PartitionLook]] = []
+    for (t, count) in try member.requireTopics().enumerated() {
+      let places = (0..<count).map { LogPlace(topics[t], Int32($0)) }
+      let committed = try member.committed(places, timeoutMilliseconds: 30_000)
+      looks.append([])
+      for (p, place) in places.enumerated() {
+        let bounds = try reader.watermarks(place, timeoutMilliseconds: 30_000)
+        var look = PartitionLook(
+          low: bounds.low, high: bounds.high, committed: committed[p]?.offset)
+        let wanted = p < next[t].count ? next[t][p] : -1
+        if wanted > bounds.low && wanted <= bounds.high {
+          try reader.assign([(place, .at(wanted - 1))])
+          var polled = try reader.poll(maxMessages: 1, timeoutMilliseconds: 500)
+          while polled.isEmpty { polled = try reader.poll(maxMessages: 1, timeoutMilliseconds: 500) }
+          if let record = polled.records.first, record.offset == wanted - 1 {
+            look.last = .init(timestamp: record.timestamp, key: record.key, value: record.value)
+          }
+        }
+        looks[t].append(look)
+      }
+    }
+    return looks
+  }
+
+  func reset(_ offsets: [PartitionOffset]) throws(KafkaError) {
+    let member = SimulatedConsumer(process, topics: topics, .init(group: "affinity"))
+    let stored = Dictionary(
+      uniqueKeysWithValues: offsets.map {
+        (LogPlace(topics[0], $0.place.partition), StoredOffset($0.offset, metadata: $0.note ?? ""))
+      })
+    let deadline = process.cluster.clock.now + 60_000_000
+    while true {
+      do throws(SimulatedError) { return try member.commit(stored) } catch {
+        if process.isDead || process.cluster.clock.now > deadline { throw KafkaError(error) }
+        process.cluster.clock.advance(milliseconds: 100)
+      }
+    }
   }
 }
 

@@ -70,7 +70,8 @@ struct Tally {
   }
 
   /// Killed at random requests, calls of the disk and times.
-  @Test(arguments: [true, false]) func killed(exactlyOnce: Bool) throws {
+  @Test("fault 1: killed at any instant: nothing is lost, and exactly once nothing comes twice", arguments: [true, false])
+  func killed(exactlyOnce: Bool) throws {
     var tally = Tally()
     for seed in Self.seeds(60) {
       var settings = SimulatedWorld.Settings()
@@ -116,7 +117,8 @@ struct Tally {
   }
 
   /// A small log, and a death before and after every single request of a life.
-  @Test(arguments: [true, false]) func everyRequest(exactlyOnce: Bool) throws {
+  @Test("fault 1: killed before and after every request", arguments: [true, false])
+  func everyRequest(exactlyOnce: Bool) throws {
     var tally = Tally()
     func world() -> SimulatedWorld {
       smallWorld(exactlyOnce, seed: 4, snapshotInterval: 500, within: 1_200)
@@ -138,7 +140,10 @@ struct Tally {
 
   /// The same for every call of the disk: a death in it, no space, an error. After an error the same life
   /// goes on and writes the next snapshot.
-  @Test(arguments: [true, false]) func everyCallOfTheDisk(exactlyOnce: Bool) throws {
+  @Test(
+    "faults 1, 14, 15: every call of the disk killed or failed (no space, I/O error): it goes on serving, and a good snapshot remains",
+    arguments: [true, false])
+  func everyCallOfTheDisk(exactlyOnce: Bool) throws {
     var tally = Tally()
     func world() -> SimulatedWorld {
       smallWorld(exactlyOnce, seed: 5, snapshotInterval: 400, within: 1_500)
@@ -168,7 +173,10 @@ struct Tally {
 
   /// Requests and answers that get lost, come twice or late; brokers, leaders and coordinators that go away;
   /// rebalances; and deaths.
-  @Test(arguments: [true, false]) func trouble(exactlyOnce: Bool) throws {
+  @Test(
+    "faults 3, 4, 6, 30: brokers, leaders and coordinators go, rebalances, requests lost, repeated and late: nothing lost or torn",
+    arguments: [true, false])
+  func trouble(exactlyOnce: Bool) throws {
     var tally = Tally()
     for seed in Self.seeds(40) {
       var settings = SimulatedWorld.Settings()
@@ -205,29 +213,6 @@ struct Tally {
       try world.live(.quiet(drains: false))
       #expect(world.endings["failure"] == nil, "seed \(seed)")
       tally.add(world, "a dead letter before all events")
-    }
-  }
-
-  /// Faults 17 to 19: retention has passed the offsets of a snapshot, or of all ticks on record. It is said, what is
-  /// there is read, and models and lists go on.
-  @Test(arguments: [true, false]) func retention(exactlyOnce: Bool) throws {
-    for seed in Self.seeds(10) {
-      var settings = SimulatedWorld.Settings()
-      settings.exactlyOnce = exactlyOnce
-      if seed % 2 == 0 { settings.snapshotInterval = 3_600_000 }
-      let world = SimulatedWorld(seed: seed, settings)
-      world.expect(100, within: 5_000)
-      try world.live(.kill(milliseconds: 3_000 + world.draw(3_000)))
-      world.cluster.clock.advance(milliseconds: 10_000)
-      for partition in 0..<Int32(settings.partitions) {
-        let place = LogPlace(world.options.topics.events, partition)
-        let end = world.cluster.bounds(place)?.high ?? 0
-        world.cluster.removeRecords(place, before: end - Int64(world.draw(Int(end / 4))))
-      }
-      let before = world.models().count
-      world.expect(60, within: 3_000)
-      try world.live(.quiet(drains: false))
-      #expect(world.endings["quiet"] == 1 && world.models().count > before, "seed \(seed)")
     }
   }
 }

@@ -22,8 +22,13 @@ final class PlainReplay {
   private(set) var digest = Fingerprint.zero
   private(set) var lists = 0
 
-  /// - Parameter log: per partition, every record's value.
-  init(_ configuration: EngineConfiguration, topics: [String], log: [[ShopLog.Record]], models: [RecordedModel]) {
+  /// - Parameters:
+  ///   - log: per partition, every record's value.
+  ///   - lost: per partition, records that nobody has read.
+  init(
+    _ configuration: EngineConfiguration, topics: [String], log: [[ShopLog.Record]],
+    lost: [Range<Int>], models: [RecordedModel]
+  ) {
     var engine = Engine(configuration, topics: topics)
     var builder = ModelBuilder(configuration)
     var outputs = Outputs()
@@ -34,6 +39,17 @@ final class PlainReplay {
       for partition in log.indices {
         let end = vector.map { Int($0[Int32(partition)] ?? 0) } ?? log[partition].count
         while next[partition] < end {
+          if lost[partition].contains(next[partition]) {
+            let range = lost[partition]
+            // A log that begins there has no gap.
+            if range.lowerBound > 0 {
+              engine.passGap(
+                partition: Int32(partition), count: Int64(range.count),
+                next: Int64(range.upperBound))
+            }
+            next[partition] = range.upperBound
+            continue
+          }
           let record = log[partition][next[partition]]
           let position = LogPosition(
             partition: Int32(partition), offset: Int64(next[partition]), timestamp: record.timestamp)

@@ -20,7 +20,7 @@ struct ShopLog {
   private var random: SplitMix
   private var now: Int64 = 1_772_000_000_000
   private var past: [(event: Event, partition: Int32)] = []
-  private let partitions: Int
+  var partitions: Int
   private let users: Int
   private let items: Int
   private let step: Int64

@@ -50,6 +50,10 @@ final class SimulatedWorld {
     var cluster = ClusterOptions()
     var modelInterval: Int64 = 700
     var snapshotInterval: Int64 = 1500
+    var producer = SimulatedProducerOptions()
+    var onGap = Configuration.OnGap.stop
+    var onRecreated = Configuration.OnRecreated.stop
+    var onGrown = Configuration.OnGrown.stop
     init() {}
   }
 
@@ -57,7 +61,8 @@ final class SimulatedWorld {
   let settings: Settings
   let cluster: SimulatedCluster
   let disk: SimulatedDisk
-  let options: DaemonOptions
+  /// Policies may change from life to life.
+  var options: DaemonOptions
   let lines = Lines()
   private let log: Logger
   private var random: SplitMix
@@ -72,6 +77,21 @@ final class SimulatedWorld {
   private(set) var restored = 0
   private(set) var snapshotFailures = 0
   private(set) var endings: [String: Int] = [:]
+  /// What the last life ended of, where it ended by itself.
+  private(set) var failure: DaemonFailure?
+  /// What happens outside while a life's loop rests, once, so many milliseconds after its beginning.
+  var interlude: (at: Int, act: () throws -> Void)?
+  private(set) var messagesTooLarge = 0
+  /// Records that no life has read: gone before, or of a log before.
+  private(set) var lost: [Range<Int>]
+  /// Models of a log, or a state, before.
+  private var era = 0
+  /// Messages of before, per topic and partition.
+  private var before: [[Int]] = []
+  /// Shared with the file of the state's folder that says which record is at work on.
+  private let crashPage: UnsafeMutableRawPointer
+  /// The value of a record that kills the decoder.
+  private var poison: [UInt8]?
   /// Steps of the last life: of its clients, and of its disk.
   private(set) var steps = (requests: 0, disk: 0)
 
@@ -116,14 +136,22 @@ final class SimulatedWorld {
     options.snapshotInterval = settings.snapshotInterval
     options.commitInterval = settings.exactlyOnce ? [20, 100][random.below(2)] : 300
     options.stateDirectory = "/state"
+    options.onGap = settings.onGap
+    options.onRecreated = settings.onRecreated
+    options.onGrown = settings.onGrown
     self.options = options
     let lines = lines
     log = Logger(label: "affinity") { _ in lines }
     for topic in Self.inputs { cluster.createTopic(topic, partitions: topic == options.topics.events ? settings.partitions : 1) }
     for topic in Self.outputs { cluster.createTopic(topic, partitions: topic == options.topics.models ? 1 : 2) }
+    crashPage = .allocate(byteCount: CrashLog.byteCount, alignment: 16)
+    crashPage.initializeMemory(as: UInt8.self, repeating: 0, count: CrashLog.byteCount)
     written = [[ShopLog.Record]](repeating: [], count: settings.partitions)
+    lost = [Range<Int>](repeating: 0..<0, count: settings.partitions)
     auditor = LogAuditor(cluster, topic: options.topics.models)
   }
+
+  deinit { crashPage.deallocate() }
 
   func draw(_ limit: Int) -> Int { random.below(limit) }
 
@@ -141,6 +169,72 @@ final class SimulatedWorld {
           partition: 0, key: [], value: Array("no event".utf8), timestamp: 1_772_000_000_000,
           isEvent: false)
       ], [0])
+  }
+
+  /// One that kills the decoder, after so many milliseconds.
+  func expectPoison(after milliseconds: Int) {
+    let value = Array("a poison".utf8)
+    poison = value
+    write(
+      [
+        ShopLog.Record(
+          partition: Int32(draw(settings.partitions)), key: [], value: value,
+          timestamp: 1_772_000_000_000, isEvent: false)
+      ], [milliseconds])
+  }
+
+  // MARK: the log's accidents
+
+  private func place(_ partition: Int) -> LogPlace {
+    LogPlace(options.topics.events, Int32(partition))
+  }
+
+  /// Retention leaves so many records of every partition; what nobody has read is lost.
+  func retain(_ count: Int) {
+    for partition in written.indices {
+      let end = written[partition].count
+      let low = max(0, end - count)
+      let read = Int(cluster.committed("affinity", place(partition))?.offset ?? 0)
+      cluster.removeRecords(place(partition), before: Int64(low))
+      if low > read { lost[partition] = read..<low }
+    }
+  }
+
+  /// A partition of which nothing was read has a beginning, not a gap.
+  var lostCount: Int { lost.filter { $0.lowerBound > 0 }.reduce(0) { $0 + $1.count } }
+
+  /// In so many milliseconds, when nothing waits: records come and all but a few are gone at once.
+  func expectLoss(of count: Int, leaving rest: Int, in milliseconds: Int) {
+    write(shop.records(count), [Int](repeating: milliseconds, count: count))
+    cluster.clock.schedule(in: Int64(milliseconds) * 1000) { [unowned self] in retain(rest) }
+  }
+
+  /// The events topic is made anew, with nothing in it.
+  func recreate() {
+    cluster.createTopic(options.topics.events, partitions: written.count)
+    written = written.map { _ in [] }
+    lost = lost.map { _ in 0..<0 }
+  }
+
+  /// Partitions are added, and users' later events lie where the new number puts them.
+  func grow(to count: Int) {
+    cluster.growTopic(options.topics.events, to: count)
+    while written.count < count {
+      written.append([])
+      lost.append(0..<0)
+    }
+    shop.partitions = count
+  }
+
+  /// From here on everything is judged as of a run that begins now, with what the log has.
+  func beginAnew() {
+    era = models().last?.number ?? 0
+    before = Self.outputs.map { topic in
+      var auditor = LogAuditor(cluster, topic: topic)
+      auditor.advance()
+      return auditor.records.map(\.count)
+    }
+    lost = written.indices.map { 0..<Int(cluster.bounds(place($0))?.low ?? 0) }
   }
 
   private func write(_ records: [ShopLog.Record], _ times: [Int]) {
@@ -180,7 +274,10 @@ final class SimulatedWorld {
       throw error
     } catch {
       count(process.isDead ? "crash" : "failure")
+      failure = process.isDead ? nil : error as? DaemonFailure
       if !process.isDead { log.error("life ends: \(error)") }
+      // As `affinityd run` does.
+      options.rebuild = failure?.rebuild ?? .none
     }
     steps = (process.steps, disk.calls)
     process.kill()
@@ -199,10 +296,11 @@ final class SimulatedWorld {
     consumer.sessionTimeoutMilliseconds = 6000
     consumer.heartbeatMilliseconds = 1000
     consumer.tellsEndOfPartition = true
+    let crashes = CrashLog(page: crashPage)
     let source = SimulatedSource(
       process, topics: Self.inputs, options: consumer, limits: options.limits,
-      futureTolerance: options.engine.futureTolerance, random: SplitMix(seed: random.next()))
-    var producer = SimulatedProducerOptions()
+      futureTolerance: options.engine.futureTolerance, crashes: crashes, poison: poison, random: SplitMix(seed: random.next()))
+    var producer = settings.producer
     producer.transactionalID = settings.exactlyOnce ? "affinity" : nil
     let outlet = SimulatedOutlet(
       process, options: producer, topics: Self.outputs, source: source,
@@ -237,9 +335,14 @@ final class SimulatedWorld {
     func ports(_ maker: InlineMaker) -> LivePorts {
       LivePorts(
         source: source, outlet: outlet, maker: maker, keeper: keeper,
-        clock: SimulatedClock(clock: cluster.clock))
+        clock: SimulatedClock(clock: cluster.clock), crashes: crashes)
     }
-    if let snapshot = found.snapshot {
+    let plan = try StartCheck.run(
+      options, known: found.snapshot?.metadata.topics ?? [], lastModel: last,
+      looker: SimulatedLooker(process: process, topics: Self.inputs), log: log,
+      removeSnapshots: { () throws(SnapshotError) in try folder.removeAll() })
+    options.rebuild = .none
+    if let snapshot = found.snapshot, plan.rebuild == .none {
       restored += 1
       let reader = StateReader(snapshot)
       let engine = try Engine(options.engine, topics: Self.inputs, restoring: reader)
@@ -247,14 +350,14 @@ final class SimulatedWorld {
         try ModelBuilder(options.engine, after: last, of: engine, restoring: reader),
         longest: longest, random: SplitMix(seed: random.next()))
       loop = LiveLoop(
-        options, engine: engine, ports: ports(maker), recorded: recorded, log: log)
+        options, engine: engine, ports: ports(maker), recorded: recorded, plan: plan, log: log)
     } else {
       maker = InlineMaker(
         ModelBuilder(options.engine, after: last), longest: longest,
         random: SplitMix(seed: random.next()))
       loop = LiveLoop(
         options, engine: Engine(options.engine, topics: Self.inputs), ports: ports(maker),
-        recorded: recorded, log: log)
+        recorded: recorded, plan: plan, log: log)
     }
     try source.start()
     do { try turn(loop, process, outlet, maker, end) } catch {
@@ -273,6 +376,11 @@ final class SimulatedWorld {
       try loop.turn()
       if process.isDead { throw DaemonFailure.tryAgain("the process has ended") }
       let age = (cluster.clock.now - start) / 1000
+      messagesTooLarge = loop.messagesTooLarge
+      if let (at, act) = interlude, age >= at {
+        interlude = nil
+        try act()
+      }
       switch end {
       case .kill(let milliseconds) where age >= milliseconds: return
       case .drain(let milliseconds) where age >= milliseconds: return try loop.drain()
@@ -302,10 +410,9 @@ final class SimulatedWorld {
     guard waiting == 0, loop.isRunning, maker.outstanding == 0, outlet.outstanding == 0,
       !outlet.isCommitting
     else { return false }
-    for partition in 0..<Int32(settings.partitions) {
-      let place = LogPlace(options.topics.events, partition)
-      let end = Int64(written[Int(partition)].count)
-      if cluster.committed("affinity", place)?.offset ?? 0 != end { return false }
+    for partition in written.indices {
+      let end = Int64(written[partition].count)
+      if cluster.committed("affinity", place(partition))?.offset ?? 0 != end { return false }
     }
     guard let last = models().last else { return false }
     return written.indices.allSatisfy {
@@ -356,13 +463,47 @@ final class SimulatedWorld {
     return known
   }
 
+  /// Offsets of the events topic that the group has committed.
+  var committed: [Int64] {
+    written.indices.map { cluster.committed("affinity", place($0))?.offset ?? 0 }
+  }
+
+  /// Lost records by the last model's record.
+  var gapOnRecord: Int {
+    var auditor = LogAuditor(cluster, topic: options.topics.models)
+    guard let value = auditor.advance().last?.value, let json = try? JSON(value),
+      case .object(let partitions) = json["gap"]?[options.topics.events]
+    else { return 0 }
+    return partitions.reduce(0) { $0 + Int($1.value.number ?? 0) }
+  }
+
+  /// What readers have of each output topic.
+  func readable() -> [Int] {
+    Self.outputs.map { topic in
+      var auditor = LogAuditor(cluster, topic: topic)
+      auditor.advance()
+      return auditor.records.reduce(0) { $0 + $1.count }
+    }
+  }
+
+  /// Lists that were said more than once.
+  var repeatedIDs: Int {
+    var auditor = LogAuditor(cluster, topic: options.topics.recommendations)
+    var ids: [String: Int] = [:]
+    for record in auditor.advance() {
+      guard let value = record.value, let id = (try? JSON(value))?["id"]?.string else { continue }
+      ids[id, default: 0] += 1
+    }
+    return ids.values.filter { $0 > 1 }.count
+  }
+
   /// Waits until open transactions are decided, and judges everything that was said.
   func verdict() -> (verdict: Verdict, replay: PlainReplay, models: Int, faults: [String]) {
     cluster.faults.plan = nil
     cluster.clock.advance(milliseconds: 120_000)
-    let models = models()
+    let models = models().filter { $0.number > era }
     let replay = PlainReplay(
-      options.engine, topics: Self.inputs, log: written, models: models)
+      options.engine, topics: Self.inputs, log: written, lost: lost, models: models)
     var seen: [[[Said]]] = []
     var letters: [[UInt8]: Int] = [:]
     var faults: [String] = []
@@ -371,15 +512,21 @@ final class SimulatedWorld {
       auditor.advance()
       if auditor.undecided > 0 { faults.append("\(topic): \(auditor.undecided) undecided records") }
       seen.append(
-        auditor.records.map { part in
-          part.map { Said(key: $0.keyBytes ?? [], value: $0.valueBytes) }
+        auditor.records.enumerated().map { p, part in
+          part.dropFirst(before.isEmpty ? 0 : before[i][p]).map { Said(key: $0.keyBytes ?? [], value: $0.valueBytes) }
         })
       if i == OutputTopic.deadLetters.rawValue {
         for record in auditor.records.joined() { letters[record.valueBytes ?? [], default: 0] += 1 }
       }
     }
     let verdict = Verdict(exactlyOnce: settings.exactlyOnce, seen: seen, replay: replay)
-    let wrong = written.joined().filter { !$0.isEvent }
+    for line in lines.all where line.contains(ShopLog.userPrefix) {
+      faults.append("a customer in the log: \(line)")
+    }
+    if !before.isEmpty { return (verdict, replay, models.count, faults) }
+    let wrong = written.enumerated().flatMap { p, log in
+      log.indices.filter { !lost[p].contains($0) && !log[$0].isEvent }.map { log[$0] }
+    }
     var wanted: [[UInt8]: Int] = [:]
     for one in wrong { wanted[one.value, default: 0] += 1 }
     for (value, count) in wanted {
@@ -389,9 +536,6 @@ final class SimulatedWorld {
       }
     }
     if letters.count != wanted.count { faults.append("dead letters of records that are none") }
-    for line in lines.all where line.contains(ShopLog.userPrefix) {
-      faults.append("a customer in the log: \(line)")
-    }
     return (verdict, replay, models.count, faults)
   }
 }

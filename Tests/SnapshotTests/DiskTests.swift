@@ -61,7 +61,8 @@ import Testing
   }
 
   /// Trying an fsync again after it failed says yes and has done nothing.
-  @Test func aFailedSyncIsNotMadeGoodByASecond() throws {
+  @Test("fault 15: a failed fsync is not made good by a second")
+  func aFailedSyncIsNotMadeGoodByASecond() throws {
     var lost = 0
     for seed in UInt64(0)..<50 {
       let disk = SimulatedDisk(seed: seed)

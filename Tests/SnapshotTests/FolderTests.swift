@@ -47,7 +47,8 @@ import Testing
       try SnapshotFolder.snapshots(in: "state", disk: disk) == Array(disk.paths.reversed()))
   }
 
-  @Test func aDamagedOneIsNamedAndTheOneBeforeIsUsed() throws {
+  @Test("fault 16: a damaged snapshot is named and the one before is used")
+  func aDamagedOneIsNamedAndTheOneBeforeIsUsed() throws {
     let disk = SimulatedDisk(seed: 1)
     let folder = try Self.open(disk)
     for number in 1...3 { try Self.write(folder, number) }
@@ -111,7 +112,8 @@ import Testing
   }
 
   /// KAFKA fault 28.
-  @Test func aSecondDaemonIsKeptOut() throws {
+  @Test("fault 28: a second daemon is kept out")
+  func aSecondDaemonIsKeptOut() throws {
     let disk = SimulatedDisk(seed: 1)
     var first: SnapshotFolder? = try Self.open(disk)
     #expect(first != nil)
@@ -130,7 +132,8 @@ import Testing
 
   /// KAFKA faults 14 and 15 and the writing part of fault 1: each call of a write fails, or is the last of
   /// its process or machine.
-  @Test(arguments: [false, true]) func everyCallFailsOnce(encrypted: Bool) throws {
+  @Test("faults 14, 15: every call fails once: the ones before stay", arguments: [false, true])
+  func everyCallFailsOnce(encrypted: Bool) throws {
     let key = encrypted ? try testKey() : nil
     let faults: [SimulatedDisk.Fault] = [.error(ENOSPC), .error(EIO), .kill]
     var tried = 0
@@ -184,7 +187,8 @@ import Testing
     print("\(tried) faults")
   }
 
-  @Test func aFullDiskLeavesWhatIsThere() throws {
+  @Test("fault 14: a full disk leaves what is there")
+  func aFullDiskLeavesWhatIsThere() throws {
     for reserved in [true, false] {
       let disk = SimulatedDisk(seed: 3)
       let folder = try Self.open(disk)

@@ -105,7 +105,8 @@ import Testing
   }
 
   /// KAFKA fault 16.
-  @Test(arguments: [false, true]) func everyBitFlipIsFound(encrypted: Bool) throws {
+  @Test("fault 16: every bit flip is found", arguments: [false, true])
+  func everyBitFlipIsFound(encrypted: Bool) throws {
     let seed: UInt64 = encrypted ? 22 : 21
     print("seed \(seed)")
     var random = SplitMix(seed: seed)
@@ -126,7 +127,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [false, true]) func everyTruncationIsFound(encrypted: Bool) throws {
+  @Test("fault 16: every truncation is found", arguments: [false, true])
+  func everyTruncationIsFound(encrypted: Bool) throws {
     let key = encrypted ? try testKey() : nil
     let keys = key.map { [$0] } ?? []
     let file = try Sample(1, scale: 50_000).file(key: key)
@@ -141,7 +143,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [false, true]) func blocksOutOfPlaceAreFound(encrypted: Bool) throws {
+  @Test("fault 16: blocks out of place are found", arguments: [false, true])
+  func blocksOutOfPlaceAreFound(encrypted: Bool) throws {
     let key = encrypted ? try testKey() : nil
     let keys = key.map { [$0] } ?? []
     let file = try Sample(1, scale: 20_000).file(key: key, recordSize: 4096)
@@ -192,7 +195,8 @@ import Testing
   }
 
   /// A later version may look different behind the first 16 bytes.
-  @Test func aVersionFromTheFutureIsRefusedAsSuch() throws {
+  @Test("fault 16: a version from the future is refused as such")
+  func aVersionFromTheFutureIsRefusedAsSuch() throws {
     var file = try Sample(1).file()
     file[8] = 2
     #expect(try examine(file).faults == [.damaged(place: "header", reason: "checksum")])

@@ -32,6 +32,18 @@ int affinity_fork_writer(void);
 /// Whether the process has ended: 0 not yet, 1 yes (`status` is its exit status, or 128 and the signal), -1 error.
 int affinity_reap(int process, int *status);
 
+// Stores that stay where they stand, for whoever looks at a shared page when this process has died in between.
+
+/// Notes a place and an offset; never one with the other's.
+static inline void affinity_note(uint64_t *slot, uint64_t place, uint64_t offset) {
+  volatile uint64_t *words = slot;
+  words[0] = 0;
+  words[1] = offset;
+  words[0] = place;
+}
+
+static inline void affinity_forget(uint64_t *slot) { *(volatile uint64_t *)slot = 0; }
+
 #ifdef __cplusplus
 }
 #endif

@@ -103,6 +103,7 @@ enum PrometheusText {
     Family(.counter, "commits_total", "Commits of offsets.", key: "commits"),
     Family(.counter, "stalls_total", "Waits for room in the producer's queue.", key: "stalls"),
     Family(.counter, "offsets_out_of_range_total", "Offsets that the topic did not have any more.", key: "offsets_out_of_range"),
+    Family(.counter, "gap_records_total", "Records of the events topic that were removed before they were read, since the state began.", key: "gap_records.", label: "partition"),
     Family(.counter, "metrics_lines_dropped_total", "Lines of the metrics log that could not be written.", key: "metrics_lines_dropped"),
     Family(.gauge, "config_last_reload_successful", "0 where the last SIGHUP found a bad configuration.", key: "config_last_reload_successful"),
   ]

@@ -12,6 +12,31 @@ public struct Configuration: Equatable, Sendable {
     case atLeastOnce = "at_least_once"
   }
 
+  /// What is done where records were removed from the log before they were read.
+  public enum OnGap: String, CaseIterable, Sendable {
+    /// The daemon ends with status 78.
+    case stop
+    /// It goes on with what there is; the gap is counted, and stamped on every model.
+    case `continue`
+    /// The state is thrown away and made anew from what the log has.
+    case rebuild
+  }
+
+  /// What is done where the events topic is another one than before, or has lost its end.
+  public enum OnRecreated: String, CaseIterable, Sendable {
+    case stop
+    /// State, models and committed offsets are void: everything in the log is read and said as at a first start.
+    case rebuild
+  }
+
+  /// What is done where the events topic has more partitions than before.
+  public enum OnGrown: String, CaseIterable, Sendable {
+    case stop
+    /// The new ones are read from their beginning. (Nothing would be gained by a rebuilding: rows are a function
+    /// of the set of events, wherever they lie.)
+    case `continue`
+  }
+
   public enum LogLevel: String, CaseIterable, Sendable {
     case trace, debug, info, notice, warning, error, critical
   }
@@ -43,6 +68,9 @@ public struct Configuration: Equatable, Sendable {
   public var snapshotKeyFile = "none"
   /// Milliseconds between snapshots.
   public var snapshotInterval: Int64 = 300_000
+  public var onGap = OnGap.stop
+  public var onRecreated = OnRecreated.stop
+  public var onGrown = OnGrown.stop
   /// Bytes of one message; more is a dead letter.
   public var maxMessageBytes = 16 << 20
   /// Milliseconds of wall clock between ticks.
@@ -98,6 +126,9 @@ extension DaemonOptions {
     delivery = configuration.delivery
     stateDirectory = configuration.stateDirectory == "off" ? nil : configuration.stateDirectory
     snapshotInterval = configuration.snapshotInterval
+    onGap = configuration.onGap
+    onRecreated = configuration.onRecreated
+    onGrown = configuration.onGrown
     snapshotKeyFile = configuration.snapshotKeyFile == "none" ? nil : configuration.snapshotKeyFile
   }
 }

@@ -65,6 +65,15 @@ struct ConfigurationKey: Sendable {
       "events.like_from", .real(\.engine.likeFrom, -1_000_000...1_000_000), "4",
       "a rating from here up is a like, below it takes the like back"),
     key(
+      "events.on_gap", .choice(of: \.onGap), "stop",
+      "what to do where retention has removed events that were not read"),
+    key(
+      "events.on_recreated", .choice(of: \.onRecreated), "stop",
+      "what to do where the events topic was made anew or has lost its end"),
+    key(
+      "events.on_grown", .choice(of: \.onGrown), "stop",
+      "what to do where the events topic has got more partitions"),
+    key(
       "model.interval", .duration(\.modelInterval, 100...day), "60s", "time between models, live"),
     key(
       "model.neighbours", .integer(\.engine.neighbours, 1...10_000), "50",

@@ -15,6 +15,8 @@ import Sparse
 public struct DaemonFailure: Error, CustomStringConvertible {
   public var description: String
   public var status: Int32
+  /// The daemon is to be made again in this process, and throws away so much.
+  public var rebuild = Rebuild.none
   /// A stop was asked for before anything had begun.
   static let stopped = DaemonFailure(description: "stopped at the start", status: 0)
   package static func tryAgain(_ text: String) -> DaemonFailure {
@@ -40,6 +42,7 @@ public final class Daemon {
     self.health = health
     self.reloader = reloader
     let folder = try Daemon.openFolder(options, log)
+    let crashes = folder.flatMap { Daemon.openCrashLog($0.path, options, log) }
     let observer = ClientObserver(log: { clientLog.take($0) })
     let consumerObserver = ClientObserver(
       log: { clientLog.take($0) },
@@ -90,9 +93,12 @@ public final class Daemon {
     }
     let last = recorded.map(\.number).max() ?? 0
     if last > 0 { log.info("models so far: \(last)") }
-    let state = try Daemon.restore(options, folder, after: last, log)
+    let state = try Daemon.restore(
+      options, folder, KafkaLogLooker(options: options, consumer: consumer, observer: observer),
+      after: last, log)
     intake = Intake(
       consumer, limits: options.limits, futureTolerance: options.engine.futureTolerance,
+      crashes: crashes,
       warn: { log.warning("consumer: \($0)") })
     self.metrics = MetricsLog(metrics, interval: options.metricsInterval, board: board)
     self.options = options
@@ -101,8 +107,8 @@ public final class Daemon {
       options, engine: engine,
       ports: LivePorts(
         source: intake, outlet: outlet, maker: state.maker,
-        keeper: folder.map { ForkedStateKeeper($0) }, clock: SystemClock()),
-      recorded: recorded, log: log, health: health, board: board)
+        keeper: folder.map { ForkedStateKeeper($0) }, clock: SystemClock(), crashes: crashes),
+      recorded: recorded, plan: state.plan, log: log, health: health, board: board)
     loop.metrics = self.metrics
     loop.isConfigurationGood = { reloader?.lastSucceeded ?? true }
   }
@@ -133,13 +139,31 @@ public final class Daemon {
     }
   }
 
+  private static func openCrashLog(
+    _ folder: String, _ options: DaemonOptions, _ log: Logger
+  ) -> CrashLog? {
+    let (crashes, fault) = CrashLog.open(folder: folder)
+    guard let crashes else {
+      log.warning("\(fault): a record that ends the process would not be known again")
+      return nil
+    }
+    for one in crashes.condemned {
+      let topic = one.topic == 0 ? options.topics.events : options.topics.catalogue
+      log.error(
+        "the process has died at \(topic) partition \(one.partition) offset \(one.offset) \(CrashLog.patience) times in a row: passed over, it goes to the dead letters")
+    }
+    return crashes
+  }
+
   /// What a start begins with.
   private final class State {
     private var engine: Engine?
     let maker: ModelWorker
-    init(_ engine: consuming Engine, _ maker: ModelWorker) {
+    let plan: StartPlan
+    init(_ engine: consuming Engine, _ maker: ModelWorker, _ plan: StartPlan) {
       self.engine = consume engine
       self.maker = maker
+      self.plan = plan
     }
     func takeEngine() -> Engine {
       guard let engine = engine.take() else { fatalError("the engine is taken once") }
@@ -148,16 +172,52 @@ public final class Daemon {
   }
 
   private static func restore(
-    _ options: DaemonOptions, _ folder: SnapshotFolder?, after number: Int, _ log: Logger
+    _ options: DaemonOptions, _ folder: SnapshotFolder?, _ looker: KafkaLogLooker,
+    after number: Int, _ log: Logger
   ) throws -> State {
     let topics = [options.topics.events, options.topics.catalogue]
     let threads = options.engine.threads
+    let snapshot = try folder.flatMap { try newest($0, options, log) }
+    let plan: StartPlan
+    do {
+      plan = try StartCheck.run(
+        options, known: snapshot?.metadata.topics ?? [], lastModel: number, looker: looker, log: log,
+        removeSnapshots: { () throws(SnapshotError) in try folder?.removeAll() })
+    } catch let error as KafkaError {
+      if Signals.isStopRequested { throw DaemonFailure.stopped }
+      throw DaemonFailure.tryAgain("looking at the log: \(error)")
+    } catch let error as SnapshotError {
+      throw DaemonFailure(description: "\(error)", status: 73)
+    }
     func fresh() -> State {
       State(
         Engine(options.engine, topics: topics),
-        ModelWorker(options.engine, after: number, threads: threads))
+        ModelWorker(options.engine, after: number, threads: threads), plan)
     }
-    guard let folder else { return fresh() }
+    guard plan.rebuild == .none else { return fresh() }
+    guard let snapshot else {
+      if folder != nil { log.info("no snapshot: the log is read from its beginning") }
+      return fresh()
+    }
+    let start = Process.monotonic
+    do throws(StateError) {
+      let reader = StateReader(snapshot)
+      let engine = try Engine(options.engine, topics: topics, restoring: reader)
+      let builder = try ModelBuilder(options.engine, after: number, of: engine, restoring: reader)
+      log.info(
+        "restored \(snapshot.path) in \((Process.monotonic - start) / 1_000_000) ms: \(engine.model?.id ?? "no model"), rows digest \(engine.digest.hex)")
+      return State(engine, ModelWorker(builder, threads: threads), plan)
+    } catch {
+      log.warning("snapshot \(snapshot.path) is of no use: \(error); the log is read from its beginning")
+      return fresh()
+    }
+  }
+
+  /// The newest good snapshot that was made with these settings.
+  private static func newest(
+    _ folder: SnapshotFolder, _ options: DaemonOptions, _ log: Logger
+  ) throws(DaemonFailure) -> Snapshot? {
+    let threads = options.engine.threads
     let start = Process.monotonic
     let found: SnapshotRestore
     do throws(SnapshotError) {
@@ -167,25 +227,13 @@ public final class Daemon {
       throw DaemonFailure(description: "\(error)", status: 78)
     }
     for one in found.damaged { log.error("snapshot \(one.path) is passed over: \(one.fault)") }
-    guard let snapshot = found.snapshot else {
-      log.info("no snapshot: the log is read from its beginning")
-      return fresh()
+    guard let snapshot = found.snapshot else { return nil }
+    guard snapshot.metadata.configuration == options.engine.fingerprint else {
+      log.warning("snapshot \(snapshot.path) is of no use: it was made with other settings")
+      return nil
     }
-    do throws(StateError) {
-      guard snapshot.metadata.configuration == options.engine.fingerprint else {
-        throw StateError("it was made with other settings")
-      }
-      let reader = StateReader(snapshot)
-      let engine = try Engine(options.engine, topics: topics, restoring: reader)
-      let builder = try ModelBuilder(
-        options.engine, after: number, of: engine, restoring: reader)
-      log.info(
-        "restored \(snapshot.path) in \((Process.monotonic - start) / 1_000_000) ms: \(engine.model?.id ?? "no model"), rows digest \(engine.digest.hex)")
-      return State(engine, ModelWorker(builder, threads: threads))
-    } catch {
-      log.warning("snapshot \(snapshot.path) is of no use: \(error); the log is read from its beginning")
-      return fresh()
-    }
+    log.info("snapshot \(snapshot.path) is good, read in \((Process.monotonic - start) / 1_000_000) ms")
+    return snapshot
   }
 
   /// Asks again in short turns, so that a stop that comes meanwhile is heard.

@@ -37,6 +37,15 @@ public struct TopicNames: Sendable, Hashable {
   }
 }
 
+/// What of a run before is thrown away.
+public enum Rebuild: Sendable {
+  case none
+  /// Snapshots: the log is read from its start, silently up to the committed offsets.
+  case state
+  /// Committed offsets and models on record as well: they belong to another log.
+  case everything
+}
+
 public struct DaemonOptions: Sendable {
   /// Properties of librdkafka, for consumer and producer.
   public var kafka: [String: String] = [
@@ -61,6 +70,12 @@ public struct DaemonOptions: Sendable {
   public var metricsFile = "-"
   /// Milliseconds between two commits of offsets.
   public var commitInterval: Int64 = 5_000
+  /// What the log's own accidents lead to.
+  package var onGap = Configuration.OnGap.stop
+  package var onRecreated = Configuration.OnRecreated.stop
+  package var onGrown = Configuration.OnGrown.stop
+  /// The run before ended so that this one makes the state anew.
+  package var rebuild = Rebuild.none
   /// Milliseconds from SIGTERM to the end, whatever hangs.
   public var shutdownTimeout: Int64 = 25_000
   /// Milliseconds to wait at the start for topics to exist.

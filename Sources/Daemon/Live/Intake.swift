@@ -24,7 +24,7 @@ final class Intake: RecordSource, @unchecked Sendable {
 
   private enum Request {
     case limit([Int32: Int64])
-    case restart(TopicPartition)
+    case restart(TopicPartition, StartOffset)
     case commit([PartitionOffset])
   }
   private enum Answer {
@@ -37,11 +37,12 @@ final class Intake: RecordSource, @unchecked Sendable {
   }
 
   private let consumer: Consumer
-  /// As the brokers had them at the start.
+  /// Written before an assignment is delivered.
   private(set) var partitionCount = 0
   private let warn: @Sendable (String) -> Void
   private let limits: EventLimits
   private let futureTolerance: Int64
+  private let crashes: CrashLog?
 
   // Under the monitor.
   private let monitor = Monitor()
@@ -59,31 +60,34 @@ final class Intake: RecordSource, @unchecked Sendable {
   /// Per partition of the events topic.
   private var bounds: [Int32: Int64] = [:]
   private var held: [TopicPartition: Int64] = [:]
+  /// Partitions whose next offset is not there, until their leader has said what is.
+  private var lost: [TopicPartition: Int64] = [:]
 
   /// - Parameters:
   ///   - consumer: of the events topic and the catalogue, in this order. It belongs to the intake from
   ///     `start` on.
+  ///   - crashes: told of each record before it is decoded.
   ///   - warn: called on the intake's thread.
   init(
-    _ consumer: Consumer, limits: EventLimits, futureTolerance: Int64,
+    _ consumer: Consumer, limits: EventLimits, futureTolerance: Int64, crashes: CrashLog?,
     warn: @escaping @Sendable (String) -> Void
   ) {
     self.consumer = consumer
     self.warn = warn
     self.limits = limits
     self.futureTolerance = futureTolerance
+    self.crashes = crashes
     ready.reserveCapacity(Intake.batchCount + 8)
     for _ in 0..<Intake.batchCount { free.append(makeBatch()) }
   }
 
   private func makeBatch() -> RecordBatch {
-    RecordBatch(limits: limits, futureTolerance: futureTolerance)
+    RecordBatch(limits: limits, futureTolerance: futureTolerance, crashes: crashes)
   }
 
   /// Joins the group and begins to read.
   func start(timeoutMilliseconds: Int) throws(KafkaError) {
-    partitionCount = try consumer.requireTopics(timeoutMilliseconds: timeoutMilliseconds)
-      .reduce(0) { $0 + Int($1.partitionCount) }
+    try countPartitions(timeoutMilliseconds)
     try consumer.subscribe(
       timeoutMilliseconds: timeoutMilliseconds,
       RebalanceHandler(
@@ -98,6 +102,11 @@ final class Intake: RecordSource, @unchecked Sendable {
       }
       end()
     }
+  }
+
+  private func countPartitions(_ milliseconds: Int) throws(KafkaError) {
+    partitionCount = try consumer.requireTopics(timeoutMilliseconds: milliseconds)
+      .reduce(0) { $0 + Int($1.partitionCount) }
   }
 
   // MARK: the loop's side
@@ -126,7 +135,7 @@ final class Intake: RecordSource, @unchecked Sendable {
   func begin(_ plans: [PartitionPlan]) { reply(.begin(plans)) }
   func release() { reply(.release) }
   func limit(_ limits: [Int32: Int64]) { ask(.limit(limits)) }
-  func restartAtBeginning(_ place: TopicPartition) { ask(.restart(place)) }
+  func restart(_ place: TopicPartition, at start: StartOffset) { ask(.restart(place, start)) }
   func commit(_ offsets: [PartitionOffset]) { ask(.commit(offsets)) }
 
   /// librdkafka keeps it with the latest fetch response, for any thread to read.
@@ -187,6 +196,7 @@ final class Intake: RecordSource, @unchecked Sendable {
         count = polled.count
         take(polled)
       }
+      if !lost.isEmpty { askBounds() }
       if let batch = current, !batch.isEmpty, count == 0 || isPaused || isFull(batch) || isHungry
       {
         handOver()
@@ -256,8 +266,22 @@ final class Intake: RecordSource, @unchecked Sendable {
         next += 1
       }
     }
-    if !polled.events.isEmpty {
-      batch(receivedAt).notices += polled.events.map { Notice.client($0) }
+    for event in polled.events {
+      if case .offsetOutOfRange(let place, let offset, _) = event {
+        lost[place] = offset ?? consumer.position(place) ?? 0
+      } else {
+        batch(receivedAt).notices.append(.client(event))
+      }
+    }
+  }
+
+  private func askBounds() {
+    for place in lost.keys.sorted() {
+      do throws(KafkaError) {
+        let bounds = try consumer.watermarks(place, timeoutMilliseconds: 1000)
+        let offset = lost.removeValue(forKey: place) ?? 0
+        batch(Process.monotonic).notices.append(.outOfRange(place, offset: offset, bounds))
+      } catch { warn("bounds of \(place): \(error)") }
     }
   }
 
@@ -313,7 +337,7 @@ final class Intake: RecordSource, @unchecked Sendable {
         // In this order: resumed behind the start, they would begin once more where they were started.
         try consumer.resume(starts.map(\.key))
         try consumer.restart(starts.map { PartitionStart($0.key, .at($0.value)) })
-      case .restart(let place): try consumer.restart([PartitionStart(place, .beginning)])
+      case .restart(let place, let start): try consumer.restart([PartitionStart(place, start)])
       case .commit(let offsets):
         do throws(KafkaError) {
           try consumer.commit(offsets) { [unowned self] _, result in deliver(.committed(result)) }
@@ -329,6 +353,9 @@ final class Intake: RecordSource, @unchecked Sendable {
     isPaused = false
     held = [:]
     bounds = [:]
+    lost = [:]
+    // Topics may have grown; where nobody answers, the count is the one before.
+    do throws(KafkaError) { try countPartitions(5000) } catch { warn("\(error)") }
     deliver(.assigned(partitions))
     guard case .begin(let plans) = awaitAnswer(), plans.count == partitions.count else {
       // The end was asked for meanwhile: whatever comes is not looked at.

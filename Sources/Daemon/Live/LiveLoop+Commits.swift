@@ -55,7 +55,7 @@ extension LiveLoop {
       guard mine.contains(place), offset > committed[partition] ?? 0 || mustNote else { continue }
       // After a restart we may still be behind what the run before has committed; that never goes back.
       let offset = max(offset, committed[partition] ?? 0)
-      let note = seal?.text(for: partition, open: open)
+      let note = SealNote.text(seal, era: era, for: partition, open: open)
       next.offsets.append(PartitionOffset(place, offset: offset, note: note))
       next.events[partition] = offset
     }
@@ -66,7 +66,9 @@ extension LiveLoop {
         next.offsets.append(PartitionOffset(place, offset: offset))
       }
     }
-    if next.offsets.isEmpty && publisher.isEmpty { return }
+    // Where nothing has come for a while, the newest snapshot may still be of before.
+    let isForSnapshot = isSnapshotDue && engine.positions != keptPositions
+    if next.offsets.isEmpty && publisher.isEmpty && !isForSnapshot { return }
     cut = next
     publisher.beginCut()
     if noting { publisher.takeBarrier(needsCommit: true) }
@@ -137,14 +139,14 @@ extension LiveLoop {
 
   // MARK: snapshots
 
-  /// Whether one would be taken at a cut made now.
+  /// Whether one would be taken at a cut made now: no model is under way.
   private var isSnapshotDue: Bool {
-    guard keeper != nil, case .none = snapshot, now() >= nextSnapshot else { return false }
-    return maker.outstanding == 0 && backlog == nil && engine.renewalCount == 0
-      && engine.silentCount == 0
+    guard keeper != nil, case .none = snapshot else { return false }
+    return now() >= nextSnapshot && maker.outstanding == 0 && backlog == nil
+      && engine.renewalCount == 0 && engine.silentCount == 0
   }
 
-  /// At a cut: nothing waits, no model is under way, so the state is what the cut's offsets say.
+  /// At a cut: nothing waits, so the state is what the cut's offsets say.
   private func beginSnapshotIfDue() {
     guard let keeper, isSnapshotDue, engine.pendingCount == 0 else { return }
     let begin = now()
@@ -153,8 +155,12 @@ extension LiveLoop {
     var state = StateWriter()
     engine.save(into: &state)
     keeper.begin(
-      state, SnapshotMetadata(of: engine, software: DaemonOptions.software, created: clock.wall))
+      state,
+      SnapshotMetadata(
+        of: engine, partitions: knownPartitions ?? 0, marks: marks, software: DaemonOptions.software,
+        created: clock.wall))
     snapshot = .writing(cutIsCommitted: false, started: begin)
+    beganPositions = engine.positions
     counters.snapshotPauseMilliseconds = max(
       counters.snapshotPauseMilliseconds, Double(now() - begin) / 1e6)
   }
@@ -168,6 +174,7 @@ extension LiveLoop {
       guard cutIsCommitted else { return }
       let kept = try keeper.publish()
       snapshot = .none
+      keptPositions = beganPositions
       counters.snapshots += 1
       log.info(
         "snapshot \(kept.path) in \((now() - started) / 1_000_000) ms, \(counters.snapshotPauseMilliseconds.rounded()) ms of them at rest")

@@ -94,9 +94,20 @@ extension LiveLoop {
     counters.pauseMilliseconds = max(counters.pauseMilliseconds, milliseconds(since: begin))
   }
 
-  private func seal(tick: Int64, number: Int) {
-    let seal = engine.seal(tick: tick, sequence: number)
-    lastNumber = number
+  /// - Parameter digest: of the rows from which the model of that number was made before.
+  /// - Returns: false where it cannot be made again: the model has a number of its own then.
+  @discardableResult
+  private func seal(tick: Int64, number: Int, expecting digest: String? = nil) -> Bool {
+    var seal = engine.seal(tick: tick, sequence: number)
+    var number = number
+    let isAsBefore = digest == nil || digest == seal.digest.hex
+    if !isAsBefore {
+      log.warning(
+        "\(Model.name(number)) cannot be made again: the rows are not those it was made from (digest \(seal.digest.hex), on record \(digest ?? "")); a new one is made of what there is")
+      number = lastNumber + 1
+      seal.sequence = number
+    }
+    lastNumber = max(lastNumber, number)
     sealedPositions = seal.positions
     var offsets: EventVector = [:]
     for (partition, offset) in seal.positions[0].enumerated() where offset >= 0 {
@@ -104,6 +115,7 @@ extension LiveLoop {
     }
     lastSeal = SealNote(number: number, tick: tick, offsets: offsets)
     maker.build(seal)
+    return isAsBefore
   }
 
   private func activate(_ finished: ModelWorker.Finished) throws(DaemonFailure) {
@@ -154,13 +166,14 @@ extension LiveLoop {
   /// Does the steps that are due.
   private func restore() throws(DaemonFailure) {
     while let step = restoration.due(engine.positions[0]) {
+      var isAsBefore = true
       switch step.action {
-      case .seal(let number, let tick):
+      case .seal(let number, let tick, let digest):
         // A model that comes into force in silence renews every list: nobody asks for those before it.
         if restoration.renewsInSilence { engine.forgetSilentLists() }
         try makeWaitingLists()
         engine.listen(limit: .max)
-        seal(tick: tick, number: number)
+        isAsBefore = seal(tick: tick, number: number, expecting: digest)
       case .activate(let number):
         guard let finished = maker.take() else { return }
         precondition(finished.built.model.sequence == number)
@@ -172,6 +185,7 @@ extension LiveLoop {
       case .make:
         if maker.outstanding > 0 {
           guard let finished = maker.take() else { return }
+          engine.listen(limit: .max)
           try activate(finished)
           break
         }
@@ -185,7 +199,7 @@ extension LiveLoop {
         }
       }
       let before = restoration.limits
-      restoration.finish()
+      if isAsBefore { restoration.finish() } else { restoration.abandon() }
       let limits = restoration.limits
       waiting = waiting.filter { before[$0.partition] == limits[$0.partition] }
       source.limit(limits)

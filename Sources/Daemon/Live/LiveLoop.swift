@@ -53,11 +53,14 @@ package struct LivePorts {
   /// nil: no snapshots are written.
   package var keeper: (any StateKeeper)?
   package var clock: any LiveClock
+  /// nil: which record the loop is at work on is noted nowhere.
+  package var crashes: CrashLog?
 
   package init(
     source: any RecordSource, outlet: any Outlet, maker: any ModelMaker,
-    keeper: (any StateKeeper)?, clock: any LiveClock
+    keeper: (any StateKeeper)?, clock: any LiveClock, crashes: CrashLog? = nil
   ) {
+    self.crashes = crashes
     self.source = source
     self.outlet = outlet
     self.maker = maker
@@ -74,6 +77,7 @@ package final class LiveLoop {
   let maker: any ModelMaker
   let publisher: Publisher
   let clock: any LiveClock
+  private let crashes: CrashLog?
   var outputs = Outputs()
   var counters = LiveCounters()
 
@@ -99,6 +103,13 @@ package final class LiveLoop {
   private let recorded: [RecordedModel]
   private let restored: Int?
   private var hasBegun = false
+  private var catalogueAnew: [Int32]
+  /// Models up to this number are of another log, which this one has replaced.
+  private(set) var era = 0
+  /// Of the events topic; nil before the first assignment.
+  private(set) var knownPartitions: Int?
+  /// The last record read of each partition, by which a snapshot knows the log.
+  private(set) var marks: [TopicPartition: RecordMark] = [:]
   var restoration = Restoration()
 
   // Models.
@@ -118,6 +129,9 @@ package final class LiveLoop {
   var keeper: (any StateKeeper)?
   var nextSnapshot: Int64
   var snapshot = SnapshotState.none
+  /// Of the newest snapshot, and of the one being written.
+  var keptPositions: [[Int64]]
+  var beganPositions: [[Int64]] = []
 
   // Watching.
   let health: Health
@@ -131,9 +145,10 @@ package final class LiveLoop {
   /// - Parameters:
   ///   - engine: new, or as it was in a snapshot.
   ///   - recorded: the models topic's last records.
+  ///   - plan: what the start has found of the log.
   package init(
     _ options: DaemonOptions, engine: consuming Engine, ports: LivePorts,
-    recorded: [RecordedModel], log: Logger, health: Health = Health(),
+    recorded: [RecordedModel], plan: StartPlan = StartPlan(), log: Logger, health: Health = Health(),
     board: StatusBoard = StatusBoard()
   ) {
     self.options = options
@@ -143,11 +158,25 @@ package final class LiveLoop {
     self.recorded = recorded
     restored = engine.model?.sequence ?? (engine.streamTime == nil ? nil : 0)
     lastNumber = max(engine.model?.sequence ?? 0, recorded.map(\.number).max() ?? 0)
+    keptPositions = restored == nil ? [] : engine.positions
+    for (place, record) in plan.marks {
+      let positions = engine.positions[Int(place.topic)]
+      guard Int(place.partition) < positions.count else { continue }
+      marks[place] = RecordMark(offset: positions[Int(place.partition)] - 1, record: record)
+    }
+    for gap in plan.gaps {
+      engine.passGap(
+        partition: gap.partition, count: Int64(gap.offsets.count), next: gap.offsets.upperBound)
+    }
+    for partition in plan.catalogueAnew { engine.forgetPosition(topic: 1, partition: partition) }
+    catalogueAnew = plan.catalogueAnew
+    knownPartitions = plan.partitions
     self.engine = engine
     source = ports.source
     maker = ports.maker
     keeper = ports.keeper
     clock = ports.clock
+    crashes = ports.crashes
     publisher = Publisher(ports.outlet, names: options.topics, clock: ports.clock)
     nextCommit = ports.clock.monotonic + options.commitInterval * 1_000_000
     nextSnapshot = ports.clock.monotonic + options.snapshotInterval * 1_000_000
@@ -156,6 +185,7 @@ package final class LiveLoop {
   func now() -> Int64 { clock.monotonic }
 
   package var isRunning: Bool { isCaughtUp && !restoration.isUnderWay }
+  package var messagesTooLarge: Int { publisher.tooLarge }
 
   // MARK: a turn
 
@@ -204,7 +234,7 @@ package final class LiveLoop {
       try apply(batch)
       for notice in batch.notices { try handle(notice) }
       source.recycle(batch)
-    case .assigned(let partitions): assigned(partitions)
+    case .assigned(let partitions): try assigned(partitions)
     case .revoked(let partitions, let lost): revoked(partitions, lost: lost)
     case .committed(let result): try tookCommit(result)
     }
@@ -230,10 +260,13 @@ package final class LiveLoop {
   private func apply(_ batch: RecordBatch) throws(DaemonFailure) {
     if batch.count == 0 { return }
     if counters.firstRecordAt == 0 { counters.firstRecordAt = batch.receivedAt }
-    let ahead = 32
+    // One at a time where the last run died at a record, so that no other is taken for it.
+    let ahead = crashes?.isSuspicious ?? false ? 1 : 32
+    defer { crashes?.restFromApplying() }
     var other = 0
     var i = 0
     while i < batch.count {
+      crashes?.applying(CrashLog.Record(batch.places[i]))
       if i % ahead == 0 { engine.prepare(batch.events, i..<min(i + ahead, batch.count)) }
       if other < batch.others.count && batch.others[other].index == i {
         take(batch.others[other], batch.places[i].position)
@@ -244,8 +277,12 @@ package final class LiveLoop {
       var end = min(i - i % ahead + ahead, batch.count)
       if other < batch.others.count { end = min(end, batch.others[other].index) }
       i = applyEvents(batch, i..<end, preparedFrom: i - i % ahead, to: &engine, into: &outputs)
-      if outputs.byteCount > 1 << 16 { try publishOutputs() }
+      if outputs.byteCount > 1 << 16 {
+        crashes?.restFromApplying()
+        try publishOutputs()
+      }
     }
+    for (place, mark) in batch.marks { marks[place] = mark }
     counters.lastRecordAt = now()
     counters.records += batch.count
     counters.bytes += batch.bytes
@@ -262,8 +299,10 @@ package final class LiveLoop {
     let clock = batch.receivedAt / 1_000_000
     // Records of a partition come in runs. What is committed meanwhile lies below what is applied.
     var run: (partition: Int32, committed: Int64) = (-1, 0)
+    let crashes = crashes
     for i in range {
       let place = places[i]
+      crashes?.applying(CrashLog.Record(place))
       guard let event = events.event(at: i) else {
         counters.unknownTypes += 1
         let time = events.time(at: i)
@@ -285,6 +324,7 @@ package final class LiveLoop {
   }
 
   private func take(_ record: RecordBatch.Other, _ position: LogPosition) {
+    if position.topic == 1 { cataloguePositions[position.partition] = position.offset + 1 }
     switch record.kind {
     case .rejected(let rejection): reject(record, position, rejection)
     case .erasure:
@@ -292,7 +332,6 @@ package final class LiveLoop {
       (record.key ?? []).withUnsafeBytes { engine.erase(user: $0, at: position, into: &outputs) }
     case .catalogue:
       counters.catalogueRecords += 1
-      cataloguePositions[position.partition] = position.offset + 1
       let fault = (record.key ?? []).withUnsafeBytes { key in
         guard let value = record.value else {
           return engine.takeCatalogue(key: key, value: nil, limits: options.limits)
@@ -329,6 +368,8 @@ package final class LiveLoop {
       if restoration.limit(place.partition) != limit { return }
       waiting.insert(place)
       return restoration.reached(place)
+    case .outOfRange(let place, let offset, let bounds):
+      return try meet(outOfRange: place, offset, bounds)
     case .client(let told): event = told
     }
     switch event {
@@ -337,20 +378,73 @@ package final class LiveLoop {
       if waiting.contains(place) { return }
       atEnd.insert(place)
       restoration.reached(place)
-    case .offsetOutOfRange(let place, let offset, _):
-      // Reading again what the rows hold already changes nothing (natural keys), so the beginning is safe;
-      // what retention has removed meanwhile is gone, and is said.
-      log.error(
-        "\(topicName(place)) partition \(place.partition): offset \(offset ?? -1) is not there any more; reading from the earliest record")
-      counters.offsetsOutOfRange += 1
-      source.restartAtBeginning(place)
+    case .offsetOutOfRange: break  // Told with the bounds.
     case .maxPollExceeded(let message): log.error("\(message)")
     case .partitionFailed(let place, let failure):
+      // A start looks whether it has come back as the same.
+      if place.topic == 0 && failure.isUnknownTopic {
+        throw .tryAgain("\(topicName(place)) partition \(place.partition) is gone: \(failure.message)")
+      }
       log.warning("\(topicName(place)) partition \(place.partition): \(failure.message)")
     case .failed(let failure):
       if failure.remedy == .fatal { throw DaemonFailure.tryAgain(failure.message) }
       log.warning("\(failure.name): \(failure.message)")
     }
+  }
+
+  // MARK: the log's accidents
+
+  /// What was to be read next is not there.
+  private func meet(
+    outOfRange place: TopicPartition, _ offset: Int64, _ bounds: Watermarks
+  ) throws(DaemonFailure) {
+    counters.offsetsOutOfRange += 1
+    if place.topic != 0 {
+      // A table: from its beginning it says everything that it has to say.
+      log.warning(
+        "\(topicName(place)) partition \(place.partition): offset \(offset) is not there; reading from the earliest record")
+      engine.forgetPosition(topic: Int(place.topic), partition: place.partition)
+      cataloguePositions[place.partition] = nil
+      committedCatalogue[place.partition] = 0
+      return source.restart(place, at: .beginning)
+    }
+    let positions = engine.positions[0]
+    let known = Int(place.partition) < positions.count ? positions[Int(place.partition)] : 0
+    let next = max(offset, known)
+    if next < bounds.low {
+      let gap = LogGap(partition: place.partition, offsets: next..<bounds.low)
+      let accident = LogAccident.gap(topic: topicName(place), [gap])
+      switch options.onGap {
+      case .stop: throw accident.stop
+      case .rebuild: throw accident.again(.state)
+      case .continue:
+        log.error("\(accident.description); going on behind them")
+        engine.passGap(
+          partition: place.partition, count: Int64(gap.offsets.count), next: bounds.low)
+        source.restart(place, at: .at(bounds.low))
+      }
+    } else if next > bounds.high {
+      let accident = LogAccident.recreated(
+        topic: topicName(place),
+        signs: ["partition \(place.partition) ends at offset \(bounds.high) and was read up to \(next)"])
+      switch options.onRecreated {
+      case .stop: throw accident.stop
+      case .rebuild: throw accident.again(.everything)
+      }
+    } else {
+      source.restart(place, at: .at(next))
+    }
+  }
+
+  private func noteGrowth(_ count: Int) throws(DaemonFailure) {
+    if let known = knownPartitions, count > known {
+      let accident = LogAccident.grown(topic: options.topics.events, from: known, to: count)
+      switch options.onGrown {
+      case .stop: throw accident.stop
+      case .continue: log.warning("\(accident.description)")
+      }
+    }
+    knownPartitions = max(knownPartitions ?? 0, count)
   }
 
   // MARK: partitions
@@ -359,7 +453,7 @@ package final class LiveLoop {
     place.topic == 0 ? options.topics.events : options.topics.catalogue
   }
 
-  private func assigned(_ partitions: [CommittedOffset]) {
+  private func assigned(_ partitions: [CommittedOffset]) throws(DaemonFailure) {
     atEnd = []
     waiting = []
     isCaughtUp = false
@@ -372,13 +466,16 @@ package final class LiveLoop {
     }
     mine = partitions.map(\.place)
     let events = partitions.filter { $0.place.topic == 0 }
+    try noteGrowth(events.count)
     for one in partitions {
       if one.place.topic == 0 {
         committed[one.place.partition] = one.offset ?? 0
       } else {
-        committedCatalogue[one.place.partition] = one.offset ?? 0
+        let isAnew = catalogueAnew.contains(one.place.partition)
+        committedCatalogue[one.place.partition] = isAnew ? 0 : one.offset ?? 0
       }
     }
+    catalogueAnew = []
     let behind = events.reduce(Int64(0)) { $0 + ($1.offset ?? 0) }
     log.info(
       "assigned \(events.count) partitions of \(options.topics.events)\(behind > 0 ? ", \(behind) records committed before" : "")")
@@ -401,12 +498,13 @@ package final class LiveLoop {
   private func beginRestoring(_ events: [CommittedOffset]) {
     let notes = Dictionary(uniqueKeysWithValues: events.map { ($0.place.partition, $0.note) })
     let note = SealNote(notes: notes, committed: committed)
+    era = SealNote.era(notes.values)
     let timeline = Timeline(
-      records: recorded, restored: restored, committed: committed, seal: note,
+      records: recorded.filter { $0.number > era }, restored: restored, committed: committed, seal: note,
       configuration: options.engine.fingerprint)
     lastSeal = note
     notedMessages = note?.openMessages
-    lastNumber = max(lastNumber, note?.number ?? 0)
+    lastNumber = max(lastNumber, note?.number ?? 0, era)
     restoration = Restoration(
       timeline, committed: committed, hasModel: engine.model != nil || restored != nil)
     if restoration.isUnderWay { log.info("\(restoration)") }

@@ -85,6 +85,10 @@ final class MetricsLog {
     line.put("snapshot_pause_ms_max", counters.snapshotPauseMilliseconds)
     line.put("stalls", counters.stalls)
     line.put("offsets_out_of_range", counters.offsetsOutOfRange)
+    line.put("gap_records", Int(engine.gaps.reduce(0, +)))
+    for (partition, count) in engine.gaps.enumerated() where count > 0 {
+      line.put("gap_records.\(partition)", Int(count))
+    }
     line.put("metrics_lines_dropped", file.dropped)
     line.put("bytes.resident", Process.residentBytes)
     line.put("config_last_reload_successful", isConfigurationGood ? 1 : 0)

@@ -6,6 +6,7 @@
 // `assigned` to the new one; records of a partition come in their order, each once per assignment.
 import Events
 import Kafka
+import Snapshots
 import Sparse
 
 /// One delivery of a source.
@@ -33,11 +34,19 @@ package enum Notice {
   case client(ConsumerEvent)
   /// The partition's next record is not below this limit: it waits.
   case limitReached(TopicPartition, limit: Int64)
+  /// The offset to be read next is not there, and these are. Nothing comes from the partition until `restart`.
+  case outOfRange(TopicPartition, offset: Int64, Watermarks)
+}
+
+/// The last record read of a partition.
+package struct RecordMark {
+  package var offset: Int64
+  package var record: SnapshotMetadata.LastRecord
 }
 
 /// Called by the loop's thread only.
 package protocol RecordSource: AnyObject {
-  /// Partitions of all its topics.
+  /// Partitions of all its topics, as they were at the last assignment.
   var partitionCount: Int { get }
   /// The next delivery; waits for one at most that long.
   /// - Throws: where nothing will ever come again.
@@ -51,8 +60,8 @@ package protocol RecordSource: AnyObject {
   /// New limits, by partition of the events topic; without one a partition reads on. Where partitions
   /// wait at an old one, reading goes on up to the new one, and is told again to have come there.
   func limit(_ limits: [Int32: Int64])
-  /// Reads this partition from its earliest record, after `offsetOutOfRange`.
-  func restartAtBeginning(_ place: TopicPartition)
+  /// Reads this partition from there, after `outOfRange`.
+  func restart(_ place: TopicPartition, at start: StartOffset)
   /// Offsets of the next records to read; the answer is a delivery.
   func commit(_ offsets: [PartitionOffset])
   /// Offset behind the partition's latest record, as far as known; costs no request.
@@ -61,6 +70,19 @@ package protocol RecordSource: AnyObject {
   /// - Returns: whether that was done within the deadline, and what became of the commit.
   func finish(committing offsets: [PartitionOffset], deadlineMilliseconds: Int)
     -> (isClosed: Bool, commit: Result<Void, KafkaError>)
+}
+
+extension CrashLog.Record {
+  @inline(__always) init(_ place: RecordBatch.Place) {
+    self.init(topic: place.topic, partition: place.partition, offset: place.offset)
+  }
+}
+
+extension Rejection {
+  static let crash = Rejection(
+    reason: .crash,
+    message:
+      "the process has died at this record \(CrashLog.patience) times in a row; passed over, please report it")
 }
 
 /// Records with what they were decoded to. Filled on one thread, read on another, then used again. The
@@ -108,15 +130,20 @@ package final class RecordBatch: @unchecked Sendable {
   /// In the order of their indexes.
   private(set) var others: [Other] = []
   package var notices: [Notice] = []
+  /// Of the last record of each partition in here.
+  private(set) var marks: [TopicPartition: RecordMark] = [:]
   /// Monotonic ns at which the first record was taken from the client.
   package var receivedAt: Int64 = 0
   /// Of keys and values.
   private(set) var bytes = 0
   private let futureTolerance: Int64
+  private let crashes: CrashLog?
 
-  package init(limits: EventLimits, futureTolerance: Int64) {
+  /// - Parameter crashes: told of each record before it is decoded.
+  package init(limits: EventLimits, futureTolerance: Int64, crashes: CrashLog? = nil) {
     events = EventBatch(limits: limits)
     self.futureTolerance = futureTolerance
+    self.crashes = crashes
   }
 
   package var count: Int { places.count }
@@ -127,6 +154,7 @@ package final class RecordBatch: @unchecked Sendable {
     places.removeAll()
     if !others.isEmpty { others.removeAll() }
     if !notices.isEmpty { notices.removeAll() }
+    if !marks.isEmpty { marks.removeAll(keepingCapacity: true) }
     bytes = 0
   }
 
@@ -136,6 +164,16 @@ package final class RecordBatch: @unchecked Sendable {
   func append(
     _ messages: UnsafeBufferPointer<MessageView>, records: Int, bytes most: Int
   ) -> Int {
+    if let crashes, crashes.isCareful, let message = messages.first {
+      append(
+        Place(
+          offset: message.offset, timestamp: message.timestamp ?? -1, partition: message.partition,
+          topic: message.topic),
+        key: message.key, value: message.value,
+        contentType: message.header("content-type") ?? nil, headers: { message.copyHeaders() })
+      mark(message.key, message.value)
+      return 1
+    }
     let first = places.count
     let room = min(messages.count, max(1, records - first))
     places.reserve(first + room)
@@ -154,10 +192,19 @@ package final class RecordBatch: @unchecked Sendable {
     }
     places.count = first + count
     bytes = sum
+    // All are decoded in one go: should the process die of one, it is the next run that looks at each.
+    if count > 0 { crashes?.decoding(CrashLog.Record(target[0])) }
     events.settle()
+    crashes?.restFromDecoding()
     for i in 0..<count {
       let message = messages[i]
       keepUnusual(first &+ i, message.key, message.value) { message.copyHeaders() }
+      // Records of a partition come in runs: the last of each is marked.
+      if i &+ 1 == count || messages[i &+ 1].partition != message.partition
+        || messages[i &+ 1].topic != message.topic
+      {
+        mark(first &+ i, message.key, message.value)
+      }
     }
     return count
   }
@@ -169,8 +216,15 @@ package final class RecordBatch: @unchecked Sendable {
   ) {
     places.append(place)
     bytes &+= (key?.count ?? 0) &+ (value?.count ?? 0)
+    if let crashes, crashes.skipped.contains(CrashLog.Record(place)) {
+      events.add(value: UnsafeRawBufferPointer(start: nil, count: 0))
+      events.settle()
+      return keep(places.count - 1, .rejected(.crash), key, value, headers())
+    }
+    crashes?.decoding(CrashLog.Record(place))
     add(place.topic, value, contentType)
     events.settle()
+    crashes?.restFromDecoding()
     keepUnusual(places.count - 1, key, value, headers)
   }
 
@@ -216,6 +270,20 @@ package final class RecordBatch: @unchecked Sendable {
       }
     case .rejected(let rejection): keep(index, .rejected(rejection), key, value, headers())
     }
+  }
+
+  /// The record just appended is the last of its partition, for the time being.
+  package func mark(_ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?) {
+    mark(places.count - 1, key, value)
+  }
+
+  private func mark(
+    _ index: Int, _ key: UnsafeRawBufferPointer?, _ value: UnsafeRawBufferPointer?
+  ) {
+    let place = places[index]
+    marks[TopicPartition(topic: place.topic, partition: place.partition)] = RecordMark(
+      offset: place.offset,
+      record: SnapshotMetadata.LastRecord(timestamp: place.timestamp, key: key, value: value))
   }
 
   private func keep(

@@ -76,6 +76,16 @@ struct Restoration: CustomStringConvertible {
     }
   }
 
+  /// The rows are not those that the models on record were made from (records are gone from the log): what is
+  /// still to be had again cannot be, so the model that has just been asked for comes into force at the committed offsets.
+  mutating func abandon() {
+    let before = limits
+    timeline = Timeline()
+    makesFreshModel = true
+    let after = limits
+    arrived = arrived.filter { before[$0] == after[$0] }
+  }
+
   /// Whether everything with that model was said by the run before.
   func isSilent(_ step: Timeline.Step) -> Bool { timeline.isSilent(step, before: committed) }
   var renewsInSilence: Bool { timeline.renewsInSilence(before: committed) }

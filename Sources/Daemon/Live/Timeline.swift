@@ -11,8 +11,9 @@ typealias EventVector = [Int32: Int64]
 
 struct Timeline {
   enum Action: Equatable {
-    /// The horizons move to τ, and the model of that number is asked for.
-    case seal(number: Int, tick: Int64)
+    /// The horizons move to τ, and the model of that number is asked for. `digest`: of the rows, where it is on
+    /// record.
+    case seal(number: Int, tick: Int64, digest: String?)
     /// That model comes into force.
     case activate(number: Int)
     /// A model is made of what there is and comes into force as soon as it is.
@@ -65,11 +66,15 @@ struct Timeline {
       return
     }
     for model in wanted {
-      steps.append(Step(action: .seal(number: model.number, tick: model.tick), at: model.offsets))
+      let digest = model.digest.isEmpty ? nil : model.digest
+      steps.append(
+        Step(
+          action: .seal(number: model.number, tick: model.tick, digest: digest), at: model.offsets))
       steps.append(Step(action: .activate(number: model.number), at: model.activation))
     }
     if let seal, seal.number > max(wanted.last?.number ?? restored ?? 0, known.last?.number ?? 0) {
-      steps.append(Step(action: .seal(number: seal.number, tick: seal.tick), at: seal.offsets))
+      steps.append(
+        Step(action: .seal(number: seal.number, tick: seal.tick, digest: nil), at: seal.offsets))
     }
   }
 
@@ -131,7 +136,8 @@ struct Timeline {
 
 /// A tick that was had before these offsets were committed, noted with each of them: `3 1772323200000 4711` says
 /// number, τ in ms, and the partition's offset at the seal; ` 2 500` behind it, that of the messages of
-/// model 2 only the first 500 were sent; ` 3 -1`, that model 3 was not in force.
+/// model 2 only the first 500 were sent; ` 3 -1`, that model 3 was not in force; ` e7`, that models up to 7 are of
+/// another log, which this one has replaced.
 struct SealNote: Equatable {
   struct OpenMessages: Equatable {
     var model: Int
@@ -150,16 +156,29 @@ struct SealNote: Equatable {
     self.offsets = offsets
   }
 
-  func text(for partition: Int32, open: OpenMessages?) -> String {
-    let rest = open.map { " \($0.model) \($0.sent)" } ?? ""
-    return "\(number) \(tick) \(offsets[partition] ?? 0)\(rest)"
+  /// - Returns: nil where there is nothing to note.
+  static func text(
+    _ seal: SealNote?, era: Int, for partition: Int32, open: OpenMessages?
+  ) -> String? {
+    var words: [String] = []
+    if let seal { words.append("\(seal.number) \(seal.tick) \(seal.offsets[partition] ?? 0)") }
+    if seal != nil, let open { words.append("\(open.model) \(open.sent)") }
+    if era > 0 { words.append("e\(era)") }
+    return words.isEmpty ? nil : words.joined(separator: " ")
+  }
+
+  /// 7 of ` e7`, the largest there is; 0: none.
+  static func era(_ notes: some Sequence<String?>) -> Int {
+    notes.lazy.compactMap { $0?.split(separator: " ").last }
+      .compactMap { $0.hasPrefix("e") ? Int($0.dropFirst()) : nil }.max() ?? 0
   }
 
   /// The latest tick noted; a partition that was not committed since has not moved either.
   init?(notes: [Int32: String?], committed: EventVector) {
     var parsed: [Int32: [Int64]] = [:]
     for (partition, note) in notes {
-      let numbers = (note ?? "").split(separator: " ").map { Int64($0) ?? .min }
+      let numbers = (note ?? "").split(separator: " ").filter { !$0.hasPrefix("e") }
+        .map { Int64($0) ?? .min }
       if numbers.count == 3 || numbers.count == 5 && numbers[4] >= -1,
         numbers.prefix(4).allSatisfy({ $0 >= 0 })
       {

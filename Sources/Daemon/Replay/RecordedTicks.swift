@@ -18,6 +18,8 @@ package struct RecordedModel: Sendable, Equatable {
   package var rulesFrom: Int?
   /// See `EngineConfiguration.fingerprint`; empty in records of before.
   package var configuration = ""
+  /// Of the rows at the seal; empty where the record does not say.
+  package var digest = ""
 
   /// - Returns: nil where that is no record of a model with offsets and activation of `topic`.
   package init?(_ json: JSON, topic: String) {
@@ -32,6 +34,7 @@ package struct RecordedModel: Sendable, Equatable {
     self.activation = activation
     rulesFrom = json["rules_from"]?.string.flatMap { RecordedModel.number($0) }
     configuration = json["configuration"]?.string ?? ""
+    digest = json["digest"]?.string ?? ""
   }
 
   /// 123 of `m-000123`.

@@ -7,6 +7,7 @@ import CStorage
 import Engine
 import Events
 import Glibc
+import Kafka
 import Snapshots
 import Sparse
 
@@ -67,8 +68,14 @@ extension StateReader {
 }
 
 extension SnapshotMetadata {
-  /// What `inspect` shows of an engine's state.
-  package init(of engine: borrowing Engine, software: String, created: Int64) {
+  /// What `inspect` shows of an engine's state, and what a start knows the log by.
+  /// - Parameters:
+  ///   - partitions: of the events topic, as far as known.
+  ///   - marks: of the last records read.
+  package init(
+    of engine: borrowing Engine, partitions: Int = 0,
+    marks: [TopicPartition: RecordMark] = [:], software: String, created: Int64
+  ) {
     self.init()
     self.software = software
     self.created = created
@@ -76,7 +83,15 @@ extension SnapshotMetadata {
     digest = engine.digest.hex
     model = engine.model?.id
     topics = engine.topics.enumerated().map { index, name in
-      Topic(name: name, partitions: engine.positions[index].map { Partition(next: $0) })
+      let positions = engine.positions[index]
+      let count = max(positions.count, index == 0 ? partitions : 0)
+      return Topic(
+        name: name,
+        partitions: (0..<count).map { p in
+          let next = p < positions.count ? positions[p] : -1
+          let mark = marks[TopicPartition(topic: index, partition: p)]
+          return Partition(next: next, last: mark?.offset == next - 1 ? mark?.record : nil)
+        })
     }
     matrices = engine.matrixSummaries.map { Matrix(name: $0.name, horizon: $0.horizon) }
     sizes = engine.sizes.map { Size(name: $0.name, count: $0.count) }

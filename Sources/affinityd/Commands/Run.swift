@@ -18,7 +18,8 @@ struct RunCommand: ParsableCommand {
       ready, and feeds the watchdog.
       Exit status (sysexits): 0 stopped as asked; 64 wrong use; 69 the broker refuses us (credentials, access \
       rights); 73 a file cannot be opened, or another daemon has state.directory; 75 try again (the broker is away, or what hung was ended at \
-      shutdown.timeout); 78 the configuration is wrong; 130 ended at once by a second signal.
+      shutdown.timeout); 78 the configuration is wrong, or the log has had an accident and \
+      events.on_gap, on_recreated or on_grown says stop; 130 ended at once by a second signal.
       The keys of the configuration: affinityd validate --keys
       """)
 
@@ -55,18 +56,26 @@ struct RunCommand: ParsableCommand {
         health.set(fresh.health)
         deadline.set(milliseconds: fresh.shutdownTimeout)
       })
-    do {
-      let daemon = try Daemon(
-        DaemonOptions(configuration), log: logger, metrics: metrics,
-        clientLog: ClientLog(logger), health: health, board: board, reloader: reloader)
-      try daemon.run()
-    } catch let failure as DaemonFailure {
-      if failure.status == 0 {
-        logger.info("\(failure)")
-        return
+    var options = DaemonOptions(configuration)
+    while true {
+      do {
+        let daemon = try Daemon(
+          options, log: logger, metrics: metrics, clientLog: ClientLog(logger), health: health,
+          board: board, reloader: reloader)
+        return try daemon.run()
+      } catch let failure as DaemonFailure {
+        if failure.rebuild != .none && !Signals.isStopRequested {
+          logger.warning("\(failure)")
+          options.rebuild = failure.rebuild
+          continue
+        }
+        if failure.status == 0 {
+          logger.info("\(failure)")
+          return
+        }
+        logger.critical("\(failure)")
+        throw CommandFailure(message: "\(failure)", status: failure.status)
       }
-      logger.critical("\(failure)")
-      throw CommandFailure(message: "\(failure)", status: failure.status)
     }
   }
 

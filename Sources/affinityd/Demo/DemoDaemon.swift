@@ -12,6 +12,8 @@ final class DemoDaemon: @unchecked Sendable {
 
   init(broker: String, folder: String) throws {
     var options = DaemonOptions()
+    // The embedded broker keeps five megabytes a partition: who stops the show for a while must not end it.
+    options.onGap = .continue
     options.kafka = [
       "bootstrap.servers": broker, "group.id": "affinity-demo", "session.timeout.ms": "6000",
       "linger.ms": "5",
