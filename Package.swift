@@ -43,7 +43,7 @@ let package = Package(
     .target(
       name: "Customers", dependencies: ["Sparse", "CKernels", "CLAPACK"], swiftSettings: kernel),
     .target(
-      name: "Engine", dependencies: ["Sparse", "Events", "Recommender", "CKernels"],
+      name: "Engine", dependencies: ["Sparse", "Events", "Recommender", "Customers", "CKernels"],
       swiftSettings: kernel),
     .target(
       name: "Evaluation", dependencies: ["Sparse", "Events", "Recommender", "Engine", "CLAPACK"],
@@ -59,8 +59,8 @@ let package = Package(
     .target(
       name: "Daemon",
       dependencies: [
-        "CMicroHTTPD", "Kafka", "Evaluation", "Engine", "Events", "Recommender", "Sparse", "Importers", "Snapshots",
-        "CStorage",
+        "CMicroHTTPD", "Kafka", "Evaluation", "Engine", "Events", "Recommender", "Customers", "Sparse", "Importers",
+        "Snapshots", "CStorage",
         .product(name: "Yams", package: "Yams"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -69,7 +69,7 @@ let package = Package(
     .executableTarget(
       name: "affinityd",
       dependencies: [
-        "Daemon", "Evaluation", "Simulator", "Importers", "Kafka", "Engine", "Events", "Recommender",
+        "Daemon", "Evaluation", "Simulator", "Importers", "Kafka", "Engine", "Events", "Recommender", "Customers",
         "Snapshots", "Sparse",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -78,7 +78,8 @@ let package = Package(
     .executableTarget(
       name: "Benchmarks",
       dependencies: [
-        "Engine", "Events", "Recommender", "Sparse", "Kafka", "Simulator", "Importers", "Snapshots", "Daemon",
+        "Engine", "Events", "Recommender", "Customers", "Sparse", "Kafka", "Simulator", "Importers", "Snapshots",
+        "Daemon",
       ],
       swiftSettings: strict),
 
@@ -100,7 +101,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CustomersTests",
-      dependencies: ["Customers", "Sparse", "Importers", "CKernels", "CLinear", "TestSupport"],
+      dependencies: [
+        "Customers", "Engine", "Events", "Sparse", "Importers", "CKernels", "CLinear", "TestSupport",
+      ],
       exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
       name: "EngineTests",

@@ -12,6 +12,7 @@ case "snapshots": benchSnapshots(arguments: Array(arguments.dropFirst()))
 case "restart": benchRestart(arguments: Array(arguments.dropFirst()))
 case "scaling": benchScaling(arguments: Array(arguments.dropFirst()))
 case "soak": benchSoak(arguments: Array(arguments.dropFirst()))
+case "customers": benchCustomers(arguments: Array(arguments.dropFirst()))
 default:
   print(
     """
@@ -25,6 +26,7 @@ default:
       erase        one user out of a state of ten million events [events]
       snapshots    write, and read and check, plain and encrypted [folder] [megabytes]
       restart      a snapshot of ten million events and fifty million pairs beside the loop, and the start from it [events users items folder]
+      customers    K-means, regressions, SVM and tree over a table in a file [threads]
       scaling      a whole shop of a size: USERS ITEMS EVENTS [TICKS]
     """)
   exit(arguments.isEmpty ? 0 : 2)

@@ -12,7 +12,7 @@ struct Affinityd: ParsableCommand {
     abstract: "Turns a shop's event log into recommendations, all the time.",
     subcommands: [
       RunCommand.self, DemoCommand.self, ReplayCommand.self, BacktestCommand.self, TuneCommand.self,
-      ExplainCommand.self,
+      InsightsCommand.self, ExplainCommand.self,
       SimulateCommand.self, ImportCommand.self, ValidateCommand.self, InspectCommand.self,
       ProduceCommand.self, EraseCommand.self, BrokerCommand.self,
     ])

@@ -5,7 +5,7 @@ import Foundation
 import Sparse
 import Testing
 
-private let day: Int64 = 86_400_000
+
 
 private struct Said {
   var kind: String

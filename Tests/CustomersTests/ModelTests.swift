@@ -425,7 +425,7 @@ import Testing
     expectClose([platt.slope, platt.offset], figure["platt"]?.doubles ?? [], within: 1e-4)
     let isotonic = IsotonicScaling(data.labels, coarse)
     for pair in try #require(figure["isotonic"]?.array) {
-      #expect(abs(isotonic.probability(pair.doubles[0]) - pair.doubles[1]) < 1e-9)
+      #expect(abs(isotonic.value(pair.doubles[0]) - pair.doubles[1]) < 1e-9)
     }
     // The same split as the peer's mutual information: the sign of the first feature.
     var groups = [[0, 0], [0, 0]]

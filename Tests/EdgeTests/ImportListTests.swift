@@ -9,8 +9,8 @@ import Testing
     ("Sparse", ["CNumbers", "CKernels"]),
     ("Events", ["Sparse", "CSimdJSON"]),
     ("Recommender", ["Sparse", "CKernels", "CLAPACK"]),
-      ("Customers", ["Sparse", "CKernels", "CLAPACK"]),
-    ("Engine", ["Sparse", "Events", "Recommender", "CKernels"]),
+    ("Customers", ["Sparse", "CKernels", "CLAPACK"]),
+    ("Engine", ["Sparse", "Events", "Recommender", "Customers", "CKernels"]),
     ("Evaluation", ["Sparse", "Events", "Recommender", "Engine", "CLAPACK"]),
     ("Simulator", ["Sparse"]),
     // The shell, in the direction of its arrows.

@@ -2,15 +2,13 @@
 // isotonic regression by pooling adjacent violators.
 
 /// p = 1 / (1 + e^(slope · score + offset)).
-public struct PlattScaling: Sendable, Equatable {
+public struct PlattScaling: Sendable {
   public var slope: Double
   public var offset: Double
+  /// Of slope and offset: variances and covariance, by the curvature at the solution.
+  private var variance = (slope: 0.0, offset: 0.0, both: 0.0)
 
-  public init(slope: Double, offset: Double) {
-    self.slope = slope
-    self.offset = offset
-  }
-
+  /// - Parameter scores: of rows the classifier was not fitted to.
   public init(_ labels: [UInt8], _ scores: [Double]) {
     let positives = Double(labels.reduce(0) { $0 + Int($1) })
     let negatives = Double(labels.count) - positives
@@ -42,6 +40,7 @@ public struct PlattScaling: Sendable, Equatable {
       let determinant = h11 * h22 - h21 * h21
       let (da, db) = (-(h22 * g1 - h21 * g2) / determinant, -(-h21 * g1 + h11 * g2) / determinant)
       let slope = g1 * da + g2 * db
+      variance = (h22 / determinant, h11 / determinant, -h21 / determinant)
       var step = 1.0
       while step >= 1e-10 {
         let next = value(a + step * da, b + step * db)
@@ -57,25 +56,39 @@ public struct PlattScaling: Sendable, Equatable {
   }
 
   public func probability(_ score: Double) -> Double { sigmoid(-(slope * score + offset)) }
+
+  /// 95 %, of the two parameters alone.
+  public func interval(_ score: Double) -> (low: Double, high: Double) {
+    let spread = score * score * variance.slope + variance.offset + 2 * score * variance.both
+    let half = 1.96 * root(max(0, spread))
+    let f = slope * score + offset
+    return (sigmoid(-(f + half)), sigmoid(-(f - half)))
+  }
 }
 
-/// The non-decreasing function of the score nearest to the labels, straight between the scores it was made from.
+/// The non-decreasing function of the score nearest to the targets, straight between the scores it was made from.
 public struct IsotonicScaling: Sendable, Equatable {
   public private(set) var scores: [Double] = []
-  public private(set) var probabilities: [Double] = []
+  public private(set) var values: [Double] = []
 
-  public init(_ labels: [UInt8], _ values: [Double]) {
+  public init(_ labels: [UInt8], _ scores: [Double]) {
+    self.init(targets: labels.map { Double($0) }, scores)
+  }
+
+  public init(targets: [Double], _ points: [Double], weights: [Double]? = nil) {
     var blocks: [(low: Double, high: Double, sum: Double, weight: Double)] = []
-    let order = Evaluation.ascending(values)
+    let order = Evaluation.ascending(points)
     var i = 0
     while i < order.count {
       // Equal scores are one point.
-      var (j, sum) = (i, 0.0)
-      while j < order.count && values[order[j]] == values[order[i]] {
-        sum += Double(labels[order[j]])
+      var (j, sum, weight) = (i, 0.0, 0.0)
+      while j < order.count && points[order[j]] == points[order[i]] {
+        let own = weights?[order[j]] ?? 1
+        sum += own * targets[order[j]]
+        weight += own
         j += 1
       }
-      blocks.append((values[order[i]], values[order[i]], sum, Double(j - i)))
+      blocks.append((points[order[i]], points[order[i]], sum, weight))
       i = j
       while blocks.count > 1 {
         let (a, b) = (blocks[blocks.count - 2], blocks[blocks.count - 1])
@@ -86,24 +99,24 @@ public struct IsotonicScaling: Sendable, Equatable {
     }
     for block in blocks {
       scores.append(block.low)
-      probabilities.append(block.sum / block.weight)
+      values.append(block.sum / block.weight)
       if block.high > block.low {
         scores.append(block.high)
-        probabilities.append(block.sum / block.weight)
+        values.append(block.sum / block.weight)
       }
     }
   }
 
-  public func probability(_ score: Double) -> Double {
-    guard let first = scores.first, let last = scores.last else { return 0.5 }
-    if score <= first { return probabilities[0] }
-    if score >= last { return probabilities[scores.count - 1] }
+  public func value(_ score: Double) -> Double {
+    guard let first = scores.first, let last = scores.last else { return 0 }
+    if score <= first { return values[0] }
+    if score >= last { return values[scores.count - 1] }
     var (low, high) = (0, scores.count - 1)
     while high - low > 1 {
       let middle = (low + high) / 2
       if scores[middle] <= score { low = middle } else { high = middle }
     }
     let part = (score - scores[low]) / (scores[high] - scores[low])
-    return probabilities[low] + part * (probabilities[high] - probabilities[low])
+    return values[low] + part * (values[high] - values[low])
   }
 }

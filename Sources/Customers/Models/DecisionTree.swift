@@ -108,8 +108,9 @@ struct TreeGrower: ~Copyable {
   /// Column by column: values ascending, and the rows they are of.
   private let sorted: Vec<Float>
   private let order: Vec<UInt32>
-  /// The place in the level of each row's node; `done` where that is a leaf.
-  private let place: Vec<UInt16>
+  /// Of each row: its node's place in the level · classes + its label, so that a walk in sorted order, whose rows lie anywhere, meets
+  /// two bytes a row; `done` where the node is a leaf.
+  private let codes: Vec<UInt16>
   private static let done = UInt16.max
   /// x log2 x of the whole numbers, for entropies.
   private let logs: [Double]
@@ -123,9 +124,9 @@ struct TreeGrower: ~Copyable {
     self.classes = classes
     rows = table.rows
     tree = DecisionTree(classes: classes, criterion: settings.criterion)
-    sorted = Vec(repeating: 0, count: max(1, rows * table.columns))
-    order = Vec(repeating: 0, count: max(1, rows * table.columns))
-    place = Vec(repeating: 0, count: rows)
+    sorted = .filled(0, count: max(1, rows * table.columns))
+    order = .filled(0, count: max(1, rows * table.columns))
+    codes = Vec(capacity: rows)
     logs =
       settings.criterion == .gini
       ? [] : [0] + (1...max(1, rows)).map { Double($0) * logarithm2(Double($0)) }
@@ -136,6 +137,7 @@ struct TreeGrower: ~Copyable {
   }
 
   mutating func grow(_ parallel: ParallelFor) {
+    for row in 0..<rows { codes.base[row] = UInt16(labels[row]) }
     var counts = [UInt32](repeating: 0, count: classes)
     for label in labels { counts[Int(label)] += 1 }
     append(counts)
@@ -165,23 +167,20 @@ struct TreeGrower: ~Copyable {
   /// The best feature and split of each node of the level; feature −1 where there is none.
   private func bestSplits(_ level: [Int], _ open: [Bool], _ parallel: ParallelFor) -> [(feature: Int, split: SplitFound)] {
     let (nodes, columns) = (level.count, table.columns)
-    let best = Vec<SplitFound>(repeating: SplitFound(), count: nodes * columns)
+    let best = Vec<SplitFound>.filled(SplitFound(), count: nodes * columns)
     let shared = Shared(best.base)
     // Pointers: a noncopyable self is not captured.
-    let (sorted, order, place, rows, classes) = (sorted.base, order.base, place.base, rows, classes)
+    let (values, ids, codes, rows, classes) = (Shared(sorted.base), Shared(order.base), Shared(codes.base), rows, classes)
     let totals = level.flatMap { Array(tree.counts($0)) }
-    let (labels, logs, minLeaf, isGini) = (labels, logs, Int32(max(1, settings.minLeaf)), settings.criterion == .gini)
-    let (values, ids, places) = (Shared(sorted), Shared(order), Shared(place))
+    let (logs, minLeaf, isGini) = (logs, Int32(max(1, settings.minLeaf)), settings.criterion == .gini)
     parallel(columns) { c in
       let scan = ColumnScan(nodes: nodes, classes: classes, totals: totals, open: open)
-      labels.withUnsafeBufferPointer { labels in
+      if isGini {
+        scan.gini(values.base + c * rows, ids.base + c * rows, rows, codes.base, minLeaf)
+      } else {
         logs.withUnsafeBufferPointer { logs in
-          guard let labels = labels.baseAddress else { return }
-          if isGini {
-            scan.gini(values.base + c * rows, ids.base + c * rows, rows, places.base, labels, minLeaf)
-          } else if let logs = logs.baseAddress {
-            scan.entropy(values.base + c * rows, ids.base + c * rows, rows, places.base, labels, minLeaf, logs)
-          }
+          guard let logs = logs.baseAddress else { return }
+          scan.entropy(values.base + c * rows, ids.base + c * rows, rows, codes.base, minLeaf, logs)
         }
       }
       for node in 0..<nodes { shared.base[node * columns + c] = scan.found[node] }
@@ -219,27 +218,27 @@ struct TreeGrower: ~Copyable {
   private mutating func split(_ level: [Int], _ found: [(feature: Int, split: SplitFound)]) -> [Int] {
     var columns = [Int](repeating: -1, count: level.count)
     var thresholds = [Double](repeating: 0, count: level.count)
-    var firstChild = [UInt16](repeating: TreeGrower.done, count: level.count)
+    var firstChild = [Int](repeating: 0, count: level.count)
     var next = 0
-    for (i, one) in found.enumerated() where one.feature >= 0 && next + 2 < Int(TreeGrower.done) {
+    for (i, one) in found.enumerated() where one.feature >= 0 && (next + 2) * classes < Int(TreeGrower.done) {
       columns[i] = one.feature
       thresholds[i] = midpoint(one.split)
-      firstChild[i] = UInt16(next)
+      firstChild[i] = next
       next += 2
     }
     var counts = [UInt32](repeating: 0, count: next * classes)
     for row in 0..<rows {
-      let slot = place[row]
-      if slot == TreeGrower.done { continue }
-      let column = columns[Int(slot)]
+      if codes[row] == TreeGrower.done { continue }
+      let slot = Int(codes[row]) / classes
+      let column = columns[slot]
       if column < 0 {
-        place[row] = TreeGrower.done
+        codes[row] = TreeGrower.done
         continue
       }
-      let goesRight = Double(Float(table.column(column)[row])) > thresholds[Int(slot)]
-      let child = firstChild[Int(slot)] + (goesRight ? 1 : 0)
-      place[row] = child
-      counts[Int(child) * classes + Int(labels[row])] += 1
+      let goesRight = Double(Float(table.column(column)[row])) > thresholds[slot]
+      let code = (firstChild[slot] + (goesRight ? 1 : 0)) * classes + Int(labels[row])
+      codes[row] = UInt16(code)
+      counts[code] += 1
     }
     var children: [Int] = []
     for (i, node) in level.enumerated() where columns[i] >= 0 {
@@ -248,7 +247,7 @@ struct TreeGrower: ~Copyable {
       tree.left[node] = Int32(tree.nodeCount)
       tree.right[node] = Int32(tree.nodeCount + 1)
       for side in 0..<2 {
-        let at = (Int(firstChild[i]) + side) * classes
+        let at = (firstChild[i] + side) * classes
         children.append(tree.nodeCount)
         append(Array(counts[at..<at + classes]))
       }
@@ -268,6 +267,8 @@ private struct ColumnScan: ~Copyable {
   let found: Vec<SplitFound>
   private let left: Vec<UInt32>
   private let totals: Vec<UInt32>
+  /// The node of each code.
+  private let slots: Vec<UInt16>
   private struct Node: BitwiseCopyable {
     var leftSquares: Int64 = 0
     var rightSquares: Int64 = 0
@@ -284,11 +285,15 @@ private struct ColumnScan: ~Copyable {
 
   init(nodes count: Int, classes: Int, totals: [UInt32], open: [Bool]) {
     self.classes = classes
-    found = Vec(repeating: SplitFound(), count: count)
-    left = Vec(repeating: 0, count: count * classes)
-    self.totals = Vec(repeating: 0, count: count * classes)
-    nodes = Vec(repeating: Node(), count: count)
-    for i in 0..<(count * classes) { self.totals[i] = totals[i] }
+    found = .filled(SplitFound(), count: count)
+    left = .filled(0, count: count * classes)
+    self.totals = .filled(0, count: count * classes)
+    nodes = .filled(Node(), count: count)
+    slots = .filled(0, count: count * classes)
+    for i in 0..<(count * classes) {
+      self.totals[i] = totals[i]
+      slots[i] = UInt16(i / classes)
+    }
     for node in 0..<count {
       nodes.base[node].isOpen = open[node]
       for c in 0..<classes {
@@ -302,12 +307,12 @@ private struct ColumnScan: ~Copyable {
   /// Score: Σ over sides of Σ counts² / rows, largest where the weighted Gini impurity is least.
   func gini(
     _ values: UnsafePointer<Float>, _ order: UnsafePointer<UInt32>, _ rows: Int,
-    _ place: UnsafePointer<UInt16>, _ labels: UnsafePointer<UInt8>, _ minLeaf: Int32
+    _ codes: UnsafePointer<UInt16>, _ minLeaf: Int32
   ) {
     for i in 0..<rows {
-      let row = Int(order[i])
-      let slot = Int(place[row])
-      if slot == 0xffff { continue }
+      let at = Int(codes[Int(order[i])])
+      if at == 0xffff { continue }
+      let slot = Int(slots[at])
       let node = nodes.base + slot
       if !node.pointee.isOpen { continue }
       let value = values[i]
@@ -319,7 +324,6 @@ private struct ColumnScan: ~Copyable {
           found[slot] = SplitFound(score: score, low: node.pointee.last, high: value, leftRows: l)
         }
       }
-      let at = slot &* classes &+ Int(labels[row])
       let (own, all) = (left[at], totals[at])
       left[at] = own &+ 1
       node.pointee.leftSquares &+= 2 &* Int64(own) &+ 1
@@ -332,7 +336,7 @@ private struct ColumnScan: ~Copyable {
   /// Score: −Σ over sides of rows · entropy, from x log2 x of the counts.
   func entropy(
     _ values: UnsafePointer<Float>, _ order: UnsafePointer<UInt32>, _ rows: Int,
-    _ place: UnsafePointer<UInt16>, _ labels: UnsafePointer<UInt8>, _ minLeaf: Int32,
+    _ codes: UnsafePointer<UInt16>, _ minLeaf: Int32,
     _ logs: UnsafePointer<Double>
   ) {
     for node in 0..<nodes.count {
@@ -340,9 +344,9 @@ private struct ColumnScan: ~Copyable {
       for c in 0..<classes { nodes.base[node].rightLogs += logs[Int(totals[node * classes + c])] }
     }
     for i in 0..<rows {
-      let row = Int(order[i])
-      let slot = Int(place[row])
-      if slot == 0xffff { continue }
+      let at = Int(codes[Int(order[i])])
+      if at == 0xffff { continue }
+      let slot = Int(slots[at])
       let node = nodes.base + slot
       if !node.pointee.isOpen { continue }
       let value = values[i]
@@ -353,7 +357,6 @@ private struct ColumnScan: ~Copyable {
           found[slot] = SplitFound(score: score, low: node.pointee.last, high: value, leftRows: l)
         }
       }
-      let at = slot &* classes &+ Int(labels[row])
       let (own, all) = (Int(left[at]), Int(totals[at]))
       left[at] = UInt32(own &+ 1)
       node.pointee.leftLogs += logs[own &+ 1] - logs[own]
@@ -369,9 +372,9 @@ func sortColumn(
   _ column: UnsafePointer<Double>, _ rows: Int, _ sorted: UnsafeMutablePointer<Float>,
   _ order: UnsafeMutablePointer<UInt32>
 ) {
-  let keys = Vec<UInt64>(repeating: 0, count: rows)
-  let other = Vec<UInt64>(repeating: 0, count: rows)
-  let histograms = Vec<Int>(repeating: 0, count: 3 * 2048)
+  let keys = Vec<UInt64>.filled(0, count: rows)
+  let other = Vec<UInt64>.filled(0, count: rows)
+  let histograms = Vec<Int>.filled(0, count: 3 * 2048)
   for row in 0..<rows {
     // −0 is 0; the sign bit turned, and negative values back to front, sort as integers.
     let bits = (Float(column[row]) + 0).bitPattern

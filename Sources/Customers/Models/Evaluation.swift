@@ -28,6 +28,14 @@ public enum Evaluation {
     return (rankSum - p * (p + 1) / 2) / (p * Double(negatives))
   }
 
+  /// Standard error of an AUC (Hanley & McNeil 1982).
+  public static func aucError(_ auc: Double, positives: Int, negatives: Int) -> Double {
+    let (p, n) = (Double(max(1, positives)), Double(max(1, negatives)))
+    let (q1, q2) = (auc / (2 - auc), 2 * auc * auc / (1 + auc))
+    return root(
+      max(0, auc * (1 - auc) + (p - 1) * (q1 - auc * auc) + (n - 1) * (q2 - auc * auc)) / (p * n))
+  }
+
   /// −mean of y ln p + (1 − y) ln(1 − p), p kept within [1e-15, 1 − 1e-15].
   public static func logLoss(_ labels: [UInt8], _ probabilities: [Double]) -> Double {
     var sum = 0.0
@@ -63,7 +71,7 @@ public enum Evaluation {
     /// Mean predicted probability, and share of positives.
     public var predicted: Double
     public var observed: Double
-    /// Standard error of `observed` if `predicted` is right.
+    /// Standard error of `observed`, from its own rate (with half a row of each kind added, so that it is never 0).
     public var error: Double
   }
 
@@ -75,11 +83,12 @@ public enum Evaluation {
       let rows = order[order.count * bin / bins..<order.count * (bin + 1) / bins]
       if rows.isEmpty { continue }
       let n = Double(rows.count)
-      let variance = rows.reduce(0) { $0 + probabilities[$1] * (1 - probabilities[$1]) }
+      let positives = Double(rows.reduce(0) { $0 + Int(labels[$1]) })
+      let rate = (positives + 0.5) / (n + 1)
       result.append(
         CalibrationBin(
           rows: rows.count, predicted: rows.reduce(0) { $0 + probabilities[$1] } / n,
-          observed: Double(rows.reduce(0) { $0 + Int(labels[$1]) }) / n, error: root(variance) / n))
+          observed: positives / n, error: root(rate * (1 - rate) / n)))
     }
     return result
   }

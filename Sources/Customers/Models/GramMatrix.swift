@@ -31,13 +31,13 @@ struct ColumnPointers: ~Copyable {
   let count: Int
 
   init(_ table: Table, ones hasOnes: Bool, also extra: UnsafePointer<Double>? = nil) {
-    ones = Vec(repeating: 1, count: gramBlock)
+    ones = .filled(1, count: gramBlock)
     var starts = Vec<UnsafePointer<Double>?>()
     for c in 0..<table.columns { starts.append(UnsafePointer(table.column(c))) }
     if hasOnes { starts.append(nil) }
     if let extra { starts.append(extra) }
     count = starts.count
-    at = Vec(repeating: nil, count: count)
+    at = .filled(nil, count: count)
     self.starts = starts
   }
 
@@ -53,7 +53,7 @@ func gram(
 ) -> [Double] {
   let d = table.columns + (ones ? 1 : 0) + (extra == nil ? 0 : 1)
   let stretches = Stretches(rows: table.rows)
-  let sums = Vec<Double>(repeating: 0, count: max(1, stretches.count) * d * d)
+  let sums = Vec<Double>.filled(0, count: max(1, stretches.count) * d * d)
   let shared = Shared(sums.base)
   parallel(stretches.count) { part in
     let columns = ColumnPointers(table, ones: ones, also: extra)

@@ -77,7 +77,7 @@ struct PackedRows: ~Copyable {
     rows = table.rows
     columns = table.columns
     stride = (table.columns + 3) & ~3
-    values = Vec(repeating: 0, count: max(4, rows * stride))
+    values = .filled(0, count: max(4, rows * stride))
     var variance = 0.0
     for c in 0..<columns {
       let from = table.column(c)
@@ -210,14 +210,14 @@ struct ClusterState: ~Copyable {
   init(rows: Int, clusters: Int, stride: Int) {
     self.clusters = clusters
     self.stride = stride
-    assigned = Vec(repeating: UInt16(AFFINITY_NO_CLUSTER), count: rows)
-    upper = Vec(repeating: 0, count: rows)
-    lower = Vec(repeating: 0, count: rows)
+    assigned = .filled(UInt16(AFFINITY_NO_CLUSTER), count: rows)
+    upper = .filled(0, count: rows)
+    lower = .filled(0, count: rows)
     sums = [Double](repeating: 0, count: clusters * stride)
     counts = [Int64](repeating: 0, count: clusters)
     stretches = Stretches(rows: rows)
-    deltas = Vec(repeating: 0, count: max(1, stretches.count) * clusters * stride)
-    deltaCounts = Vec(repeating: 0, count: max(1, stretches.count) * clusters)
+    deltas = .filled(0, count: max(1, stretches.count) * clusters * stride)
+    deltaCounts = .filled(0, count: max(1, stretches.count) * clusters)
   }
 
   /// Every row to its nearest centroid. `moved`: how far each went since the last pass.
@@ -247,7 +247,7 @@ struct ClusterState: ~Copyable {
     }
     deltas.base.update(repeating: 0, count: deltas.count)
     deltaCounts.base.update(repeating: 0, count: deltaCounts.count)
-    let changes = Vec<Int>(repeating: 0, count: max(1, stretches.count))
+    let changes = Vec<Int>.filled(0, count: max(1, stretches.count))
     let values = Shared(rows.values.base)
     let (own, high, low) = (Shared(assigned.base), Shared(upper.base), Shared(lower.base))
     let (delta, deltaCount, change) = (Shared(deltas.base), Shared(deltaCounts.base), Shared(changes.base))

@@ -112,7 +112,7 @@ struct NewtonProblem: ~Copyable {
     d = table.columns + 1
     stretches = Stretches(rows: table.rows)
     sumLength = d * d + d + 1
-    sums = Vec(repeating: 0, count: max(1, stretches.count) * sumLength)
+    sums = .filled(0, count: max(1, stretches.count) * sumLength)
     hessian = [Double](repeating: 0, count: d * d)
     gradient = [Double](repeating: 0, count: d)
   }
@@ -124,7 +124,7 @@ struct NewtonProblem: ~Copyable {
     let shared = Shared(sums.base)
     parallel(stretches.count) { part in
       let columns = ColumnPointers(table, ones: true)
-      let scratch = Vec<Double>(repeating: 0, count: gramBlock * (d + 3))
+      let scratch = Vec<Double>.filled(0, count: gramBlock * (d + 3))
       let (scores, curves, slopes) = (
         scratch.base + gramBlock * d, scratch.base + gramBlock * (d + 1), scratch.base + gramBlock * (d + 2)
       )

@@ -51,6 +51,19 @@ public struct Preprocessor: Sendable, Equatable {
     return result
   }
 
+  /// The value itself, where there is one.
+  public func filled(_ x: Double, _ c: Int) -> Double { x.isNaN ? fills[c] : x }
+
+  /// Values as they are, missing ones filled.
+  public func filled(_ table: Table) -> Table {
+    let result = Table(rows: table.rows, columns: table.columns)
+    for c in 0..<table.columns {
+      let (from, to) = (table.column(c), result.column(c))
+      for row in 0..<table.rows { to[row] = filled(from[row], c) }
+    }
+    return result
+  }
+
   public func selecting(_ chosen: [Int]) -> Preprocessor {
     var result = self
     result.logs = chosen.map { logs[$0] }

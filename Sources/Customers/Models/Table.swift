@@ -17,7 +17,7 @@ public final class Table: @unchecked Sendable {
   public init(rows: Int, columns: Int) {
     self.rows = rows
     self.columns = columns
-    values = Vec(repeating: 0, count: rows * columns)
+    values = .filled(0, count: rows * columns)
   }
 
   public subscript(row: Int, column: Int) -> Double {
@@ -73,4 +73,14 @@ struct Stretches {
     length = max(4096, (rows + 255) / 256)
   }
   func range(_ part: Int) -> Range<Int> { part * length..<min(rows, (part + 1) * length) }
+}
+
+extension Vec {
+  /// `count` equal elements. (Vec's own initialiser is generic across the module's border, ten times as slow an element.)
+  static func filled(_ value: Element, count: Int) -> Vec<Element> {
+    var vec = Vec<Element>(capacity: count)
+    vec.base.initialize(repeating: value, count: count)
+    vec.count = count
+    return vec
+  }
 }
