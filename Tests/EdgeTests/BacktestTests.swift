@@ -54,7 +54,7 @@ import Testing
       batch.reset()
       let bytes = Array(lines[i].utf8)
       if bytes.isEmpty { return nil }
-      bytes.withUnsafeBytes { _ = batch.append(value: $0) }
+      bytes.withUnsafeBytes { batch.append(value: $0) }
       return batch.event(at: 0)
     }
     let events = lines.indices.map { i in decode(i).map { Event($0) } }
@@ -152,7 +152,7 @@ import Testing
       let bytes = Array(line.utf8)
       if bytes.isEmpty { continue }
       batch.reset()
-      bytes.withUnsafeBytes { _ = batch.append(value: $0) }
+      bytes.withUnsafeBytes { batch.append(value: $0) }
       guard let event = batch.event(at: 0), event.type != .erase else { continue }
       if i == lines.count / 2, let time = engine.streamTime {
         engine.flush(into: &outputs)

@@ -54,10 +54,10 @@ import Testing
   }
 
   @Test(arguments: [
-    (["insights", "/dev/null", "--json", "--csv"], Int32(2)), (["insights", "/dev/null", "--segments", "9-3"], 2),
+    (["insights", "/dev/null", "--json", "--csv"], 2), (["insights", "/dev/null", "--segments", "9-3"], 2),
     (["insights", "/dev/null", "--horizon", "1h"], 2), (["insights", "/dev/null", "--as-of", "yesterday"], 2),
     (["insights", "/dev/null"], 1), (["insights", "/nowhere"], 1),
-  ])
+  ] as [([String], Int32)])
   func wrongUse(_ arguments: [String], _ status: Int32) throws {
     guard let outcome = try run(arguments) else { return }
     #expect(outcome.status == status, "\(arguments)")

@@ -327,19 +327,6 @@ extension ByteWriter {
   }
 }
 
-/// Thousands apart.
-func grouped(_ value: Int) -> String {
-  var digits = Array(String(value.magnitude))
-  var i = digits.count - 3
-  while i > 0 {
-    digits.insert("\u{202f}", at: i)
-    i -= 3
-  }
-  return (value < 0 ? "-" : "") + String(digits)
-}
-
-func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
-
 /// To a width; from the left where it is negative.
 func pad(_ text: String, _ width: Int) -> String {
   let room = String(repeating: " ", count: max(0, abs(width) - text.count))

@@ -31,20 +31,6 @@ extension InsightRun {
     .wide{overflow-x:auto}
     """
 
-  private func escaped(_ text: String) -> String {
-    var result = ""
-    for c in text {
-      switch c {
-      case "&": result += "&amp;"
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "\"": result += "&quot;"
-      default: result.append(c)
-      }
-    }
-    return result
-  }
-
   private func table(_ head: [String], _ rows: [[String]]) -> String {
     "<table><tr>" + head.map { "<th>\($0)</th>" }.joined() + "</tr>"
       + rows.map { "<tr>" + $0.map { "<td>\($0)</td>" }.joined() + "</tr>" }.joined() + "</table>\n"

@@ -139,9 +139,3 @@ public final class InsightRun {
     }
   }
 }
-
-/// 12.3 %.
-func percent(_ share: Double) -> String {
-  let tenths = Int((share * 1000).rounded())
-  return "\(tenths / 10).\(tenths % 10) %"
-}
