@@ -311,10 +311,12 @@ public final class SimulatedDisk: Disk, @unchecked Sendable {
   }
 
   public func lock(_ path: String) throws(DiskError) -> DiskLock {
-    try call(.lock, path) { state -> Swift.Result<DiskLock, DiskError> in
-      if !state.locks.insert(path).inserted { return .success(.held(by: nil)) }
-      return .success(.taken(Lock(self, path, life: state.life)))
+    // The object is made outside of the call: where the process is killed behind it, nobody takes it.
+    let life = try call(.lock, path) { state -> Swift.Result<Int?, DiskError> in
+      .success(state.locks.insert(path).inserted ? state.life : nil)
     }
+    guard let life else { return .held(by: nil) }
+    return .taken(Lock(self, path, life: life))
   }
 
   private final class Lock {
