@@ -65,3 +65,10 @@ func memory(_ key: String) -> Int {
   }
   return 0
 }
+
+/// Processor time of this thread, so that a busy machine does not count.
+func threadSeconds() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}

@@ -99,10 +99,3 @@ private func makeLists(_ engine: inout Engine, _ outputs: inout Outputs) -> Made
 
 /// Parts in turn, on the caller's thread.
 func serially(_ parts: Int, _ body: (Int) -> Void) { for part in 0..<parts { body(part) } }
-
-/// Processor time of this thread, so that a busy machine does not count.
-private func threadSeconds() -> Double {
-  var time = timespec()
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
-}
