@@ -30,7 +30,7 @@ extension LiveLoop {
     // Before the first model no list has been published: those records stay uncommitted, unless a dead letter
     // among them has begun a transaction. Renewals belong to the model's coming into force, whose record must
     // not be committed without them.
-    guard now() >= nextCommit || publisher.wantsCut || isSnapshotDue, cut == nil,
+    guard now() >= nextCommit || publisher.wantsCut || needsSnapshot, cut == nil,
       engine.renewalCount == 0,
       engine.model != nil || publisher.outlet.isTransactional && !publisher.isEmpty,
       !mine.isEmpty, !restoration.isUnderWay
@@ -67,8 +67,7 @@ extension LiveLoop {
       }
     }
     // Where nothing has come for a while, the newest snapshot may still be of before.
-    let isForSnapshot = isSnapshotDue && engine.positions != keptPositions
-    if next.offsets.isEmpty && publisher.isEmpty && !isForSnapshot { return }
+    if next.offsets.isEmpty && publisher.isEmpty && !needsSnapshot { return }
     cut = next
     publisher.beginCut()
     if noting { publisher.takeBarrier(needsCommit: true) }
@@ -145,6 +144,9 @@ extension LiveLoop {
     return now() >= nextSnapshot && maker.outstanding == 0 && backlog == nil
       && engine.renewalCount == 0 && engine.silentCount == 0
   }
+
+  /// One is due, and the newest is of other offsets.
+  private var needsSnapshot: Bool { isSnapshotDue && engine.positions != keptPositions }
 
   /// At a cut: nothing waits, so the state is what the cut's offsets say.
   private func beginSnapshotIfDue() {

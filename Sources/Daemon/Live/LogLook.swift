@@ -15,6 +15,11 @@ struct KafkaLogLooker: LogLooker {
       (0..<Int(topic.partitionCount)).map { TopicPartition(topic: t, partition: $0) }
     }
     let committed = try consumer.committed(places, timeoutMilliseconds: milliseconds)
+    let isNew = committed.allSatisfy { $0.offset == nil } && next.joined().allSatisfy { $0 < 0 }
+    if isNew && options.rebuild == .none {
+      // Nothing to hold it against.
+      return topics.map { [PartitionLook](repeating: .init(low: 0, high: 0), count: Int($0.partitionCount)) }
+    }
     var config = options.kafka
     config["group.id"] = nil
     config["enable.partition.eof"] = "true"
