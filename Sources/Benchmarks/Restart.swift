@@ -13,6 +13,8 @@ import Simulator
 import Snapshots
 import Sparse
 
+private typealias Waits = [Double]
+
 func benchRestart(arguments: [String]) {
   if arguments.count == 3, arguments[0] == "--serve", let start = Double(arguments[2]) {
     return serve(arguments[1], since: start)
@@ -20,12 +22,12 @@ func benchRestart(arguments: [String]) {
   let numbers = arguments.compactMap { Int($0) }
   var shape = ShopConfiguration()
   shape.events = numbers.count > 0 ? numbers[0] : 10_000_000
-  shape.users = numbers.count > 1 ? numbers[1] : 400_000
-  shape.items = numbers.count > 2 ? numbers[2] : 60_000
+  shape.users = numbers.count > 1 ? numbers[1] : 600_000
+  shape.items = numbers.count > 2 ? numbers[2] : 100_000
   let folder = arguments.count > 3 ? arguments[3] : "/tmp/affinity-bench-restart"
   var shop = Shop(shape)
   let configuration = restartConfiguration
-  var engine = Engine(configuration)
+  var engine = Engine(configuration, topics: restartTopics)
   var builder = ModelBuilder(configuration)
   var outputs = Outputs()
   let batch = EventBatch()
@@ -51,8 +53,8 @@ func benchRestart(arguments: [String]) {
     "restart: \(number) events, \(entries) entries, \(pairs) pairs counted, \(neighbours) neighbours; "
       + "the model in \(milliseconds(seconds() - begin)) ms; \(memory("VmRSS") >> 10) MiB resident")
 
-  /// Applies acts one by one, as the loop does where they come singly, and tells the longest wait for a list, ms.
-  func live(for duration: Double, until isOver: () -> Bool) -> (acts: Int, p99: Double, longest: Double) {
+  /// Applies acts one by one, as the loop does where they come singly. Returns the waits for their lists, sorted, ms.
+  func live(for duration: Double, until isOver: () -> Bool) -> Waits {
     var waits: [Double] = []
     let end = seconds() + duration
     while seconds() < end && !isOver() {
@@ -71,11 +73,12 @@ func benchRestart(arguments: [String]) {
       outputs.removeAll()
     }
     waits.sort()
-    return (waits.count, waits[waits.count * 99 / 100], waits[waits.count - 1])
+    return waits
   }
-  func tell(_ what: String, _ live: (acts: Int, p99: Double, longest: Double)) {
+  func tell(_ what: String, _ waits: Waits) {
+    func at(_ share: Double) -> Double { (waits[Int(Double(waits.count - 1) * share)] * 100).rounded() / 100 }
     print(
-      "restart: \(what): \(live.acts) acts, list after p99 \(milliseconds(live.p99 / 1000)) ms, longest \(milliseconds(live.longest / 1000)) ms"
+      "restart: \(what): \(waits.count) acts, list after p99 \(at(0.99)) ms, p99.99 \(at(0.9999)) ms, longest \(at(1)) ms; \(waits.count { $0 > 20 }) above 20 ms"
     )
   }
   tell("no snapshot", live(for: 3) { false })
@@ -110,16 +113,15 @@ func benchRestart(arguments: [String]) {
       "restart: snapshot of \(bytes >> 20) MiB in \(milliseconds(took)) ms; the loop stood for \(milliseconds(pause)) ms (asked: with the longest list at most 20); "
         + "\(rowBytes / shape.events) bytes an event, \(perThousand(rowBytes, entries)) an entry, \(perThousand(modelBytes, neighbours)) a neighbour kept, "
         + "\(perThousand(bytes, pairs)) of the whole a pair; digest \(digest)")
-    let process = try again(["restart", "--serve", folder, "\(seconds())"])
-    var status: Int32 = 0
-    waitpid(process, &status, 0)
-    if status != 0 { exit(1) }
   } catch {
     print("restart: \(error)")
     exit(1)
   }
+  // Here the folder's lock is given up.
+  start(["restart", "--serve", folder, "\(seconds())"])
 }
 
+private let restartTopics = ["shop.events", "shop.catalogue"]
 private var restartConfiguration: EngineConfiguration {
   var configuration = EngineConfiguration()
   // Rules have a benchmark of their own.
@@ -140,7 +142,7 @@ private func serve(_ folder: String, since start: Double) {
     }
     let checked = seconds()
     let reader = StateReader(snapshot)
-    var engine = try Engine(configuration, topics: ["shop.events", "shop.catalogue"], restoring: reader)
+    var engine = try Engine(configuration, topics: restartTopics, restoring: reader)
     let first = seconds()
     let builder = try ModelBuilder(configuration, after: 1, of: engine, restoring: reader)
     let second = seconds()
@@ -166,15 +168,14 @@ private func serve(_ folder: String, since start: Double) {
   }
 }
 
-/// This program, started anew.
-private func again(_ arguments: [String]) throws -> pid_t {
-  var process = pid_t()
+/// This program takes this one's place, so that both need not be in memory.
+private func start(_ arguments: [String]) {
+  fflush(nil)
   var words = ([CommandLine.arguments[0]] + arguments).map { strdup($0) }
   words.append(nil)
-  defer { for word in words { free(word) } }
-  let code = posix_spawn(&process, "/proc/self/exe", nil, nil, words, environ)
-  if code != 0 { throw SnapshotFailure(description: "no process: \(String(cString: strerror(code)))") }
-  return process
+  execv("/proc/self/exe", words)
+  print("restart: not started anew: \(String(cString: strerror(errno)))")
+  exit(1)
 }
 
 private func milliseconds(_ seconds: Double) -> Double { (seconds * 1e5).rounded() / 100 }
