@@ -41,6 +41,12 @@ public protocol DiskFile: AnyObject {
   func close() throws(DiskError)
 }
 
+/// A lock that a forked process has too.
+protocol ForkableLock: AnyObject {
+  /// Gives up this process's part in it.
+  func leave()
+}
+
 public enum DiskLock {
   /// Held until the object is let go.
   case taken(AnyObject)

@@ -88,10 +88,15 @@ public struct PosixDisk: Disk {
   }
 }
 
-private final class HeldLock {
-  let descriptor: Int32
+private final class HeldLock: ForkableLock {
+  private var descriptor: Int32
   init(descriptor: Int32) { self.descriptor = descriptor }
-  deinit { close(descriptor) }
+  deinit { leave() }
+
+  func leave() {
+    if descriptor >= 0 { close(descriptor) }
+    descriptor = -1
+  }
 }
 
 private final class PosixFile: DiskFile {

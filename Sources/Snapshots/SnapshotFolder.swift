@@ -35,6 +35,8 @@ public final class SnapshotFolder: @unchecked Sendable {
   private let settings: SnapshotSettings
   /// Held while this object lives.
   private let lock: AnyObject
+  /// The same, cast beforehand: a copy of the process should not ask the runtime.
+  private let forkableLock: (any ForkableLock)?
   /// No number is used twice, also after a failure.
   private var lastSequence: UInt64
   private var knownDamaged = Set<UInt64>()
@@ -59,7 +61,9 @@ public final class SnapshotFolder: @unchecked Sendable {
       outcome = try disk.lock(path + "/lock")
     } catch { throw .disk(error) }
     switch outcome {
-    case .taken(let lock): self.lock = lock
+    case .taken(let lock):
+      self.lock = lock
+      forkableLock = lock as? any ForkableLock
     case .held(let process): throw .locked(folder: path, process: process)
     }
     lastSequence = 0
@@ -161,6 +165,10 @@ public final class SnapshotFolder: @unchecked Sendable {
     do { try disk.syncFolder(path) } catch { throw .disk(error) }
     return (final, try removeOld())
   }
+
+  /// In a forked process: the lock stays the parent's alone and goes when the parent goes, though the copy may
+  /// need a moment longer to die.
+  public func leaveLock() { forkableLock?.leave() }
 
   /// Instead of the second half.
   public func discard(_ sequence: UInt64) {

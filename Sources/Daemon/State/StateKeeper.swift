@@ -118,6 +118,7 @@ package final class ForkedStateKeeper: StateKeeper {
     let start = Process.monotonic
     let process = affinity_fork_writer()
     if process == 0 {
+      folder.leaveLock()
       do throws(SnapshotError) {
         _ = try folder.prepare(inputs, metadata: metadata, sequence: sequence)
         _exit(0)
