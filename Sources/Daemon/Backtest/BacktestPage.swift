@@ -101,11 +101,11 @@ extension BacktestReport {
     let metrics: [AccuracyMetric] = [.hitRate, .recall, .precision, .ndcg, .mrr, .map]
     var html = "<div class=\"scroll\"><table><tr><th></th>"
     html += metrics.map { "<th>\($0.title)</th>" }.joined()
-    html += "<th>coverage</th><th>Gini</th><th>novelty, bits</th><th>diversity</th><th>popularity bias</th><th>calibration</th></tr>"
+    html += "<th>coverage</th><th>Gini</th><th>novelty</th><th>diversity</th><th>popularity bias</th><th>calibration</th></tr>"
     func row(_ name: String, _ system: SystemResult, _ colour: String) -> String {
       var cells = metrics.map { metric in
         let value = estimate(system, metric)
-        let half = value.interval.map { "<small> ±\(fixed(($0.high - $0.low) / 2, 4))</small>" } ?? ""
+        let half = value.interval.map { "<small>±\(fixed(($0.high - $0.low) / 2, 4))</small>" } ?? ""
         return "<td>\(fixed(value.mean, 4))\(half)</td>"
       }
       cells += [
@@ -200,7 +200,7 @@ extension BacktestReport {
     func row(_ name: String, _ metric: String, _ c: PairedComparison) -> String {
       let state = c.interval.low > 0 ? "good" : c.interval.high < 0 ? "bad" : ""
       return
-        "<tr><td>\(escaped(name))</td><td>\(metric)</td><td class=\"\(state)\">\(c.difference >= 0 ? "+" : "")\(fixed(c.difference, 4))</td><td>\(fixed(c.interval.low, 4)) to \(fixed(c.interval.high, 4))</td><td>\(fixed(c.permutationP, 4))</td><td>\(c.wilcoxonP.map { fixed($0, 4) } ?? "–")</td></tr>"
+        "<tr><td>\(escaped(name))</td><td>\(metric)</td><td class=\"\(state)\">\(c.difference >= 0 ? "+" : "")\(fixed(c.difference, 4))</td><td>\(fixed(c.interval.low, 4)) to \(fixed(c.interval.high, 4))</td><td>\(escaped(probability(c.permutationP)))</td><td>\(escaped(c.wilcoxonP.map { probability($0) } ?? "–"))</td></tr>"
     }
     for comparison in result.comparisons {
       html += row("lists against \(comparison.system.name)", "nDCG", comparison.ndcg)
@@ -268,12 +268,13 @@ enum BacktestPage {
     i.c0 { background: var(--c0); } i.c1 { background: var(--c1); } i.c2 { background: var(--c2); } i.c3 { background: var(--c3); } i.c4 { background: var(--c4); }
     .scroll { overflow-x: auto; }
     table { border-collapse: collapse; width: 100%; }
-    td, th { padding: 4px 0 4px 14px; text-align: right; font-weight: 400; white-space: nowrap; }
+    td, th { padding: 4px 0 4px 12px; vertical-align: top; text-align: right; font-weight: 400; white-space: nowrap; }
     th { color: var(--soft); font-size: 13px; }
     td:first-child, th:first-child { text-align: left; padding-left: 0; position: sticky; left: 0; background: var(--card); }
     tr + tr td { border-top: 1px solid var(--line); }
     td.good { color: var(--good); } td.bad { color: var(--bad); }
     small { color: var(--soft); font-size: 12px; }
+    td small { display: block; font-size: 11px; line-height: 1.1; }
     .pair { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 10px; padding: 4px 0; }
     .pair > span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
     .track { grid-column: 1 / 3; height: 7px; border-radius: 4px; background: var(--line); margin-top: 2px; overflow: hidden; display: block; }

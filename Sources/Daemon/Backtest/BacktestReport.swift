@@ -130,8 +130,8 @@ public struct BacktestReport: Sendable {
     let sign = comparison.difference >= 0 ? "+" : ""
     var text =
       "\(sign)\(fixed(comparison.difference, 4)) (\(fixed(comparison.interval.low, 4)) to \(fixed(comparison.interval.high, 4)), "
-    text += "permutation p \(fixed(comparison.permutationP, 4))"
-    if let p = comparison.wilcoxonP { text += ", Wilcoxon p \(fixed(p, 4))" }
+    text += "permutation p \(probability(comparison.permutationP))"
+    if let p = comparison.wilcoxonP { text += ", Wilcoxon p \(probability(p))" }
     return text + ")"
   }
 
@@ -326,6 +326,9 @@ extension ByteWriter {
     append("}")
   }
 }
+
+/// Four decimals, or that it is less than they can say.
+func probability(_ p: Double) -> String { p < 0.0001 ? "< 0.0001" : fixed(p, 4) }
 
 /// To a width; from the left where it is negative.
 func pad(_ text: String, _ width: Int) -> String {

@@ -27,7 +27,7 @@ public struct BacktestOptions: Sendable {
   public var split = BacktestSplit.prequential
   public var rules = BacktestRules()
   /// Milliseconds of event time between models.
-  public var ticks: Int64 = 86_400_000
+  public var ticks: Int64 = 7 * 86_400_000
   public var seen = SeenItems.configured
   /// Threads that build models and resample.
   public var threads = 2
@@ -50,6 +50,8 @@ public final class BacktestRun {
     configuration.recommendEnabled = true
     configuration.recommend.on = []
     configuration.recommend.top = options.rules.ks[options.rules.ks.count - 1]
+    // Rules that no list is made of need not be mined.
+    if configuration.recommend.rulesWeight == 0 { configuration.rulesEnabled = false }
     switch options.seen {
     case .configured: break
     case .excluded: configuration.recommend.excludePurchased = true
@@ -84,7 +86,7 @@ public final class BacktestRun {
       arrive(at: event.time)
       let isTaken = InteractionLog.takes(event)
       if isTaken, let answers = judge.question(before: number) { judge.ask(number, event, answers, &engine) }
-      _ = engine.apply(event, at: record.position, clock: event.time, into: &outputs)
+      if engine.apply(event, at: record.position, clock: event.time, into: &outputs) == .erasure { judge.forgetIDs() }
       outputs.removeAll()
       if isTaken {
         judge.learn(number)
@@ -108,6 +110,7 @@ public final class BacktestRun {
       (record.cursor.key(record.index) ?? []).withUnsafeBytes { user in
         if record.batch.fault(inErasureKey: user) == nil { engine.erase(user: user, at: position, into: &outputs) }
       }
+      judge.forgetIDs()
       outputs.removeAll()
     case .unknownType(_, let time?)
     where position.topic == 0

@@ -142,7 +142,7 @@ public struct ProtocolReport: Sendable {
       for (peer, c) in model.gains {
         lines.append(
           "  " + pad(peer, width)
-            + "\(c.difference >= 0 ? "+" : "")\(fixed(c.difference, 4)) (\(fixed(c.interval.low, 4)) to \(fixed(c.interval.high, 4))), permutation p \(fixed(c.permutationP, 4))"
+            + "\(c.difference >= 0 ? "+" : "")\(fixed(c.difference, 4)) (\(fixed(c.interval.low, 4)) to \(fixed(c.interval.high, 4))), permutation p \(probability(c.permutationP))"
         )
       }
     }

@@ -35,7 +35,7 @@ extension TuneReport {
   private func day(_ time: Int64) -> String { String(EventTime.string(time).prefix(10)) }
 
   private func said(_ c: PairedComparison) -> String {
-    "\(c.difference >= 0 ? "+" : "")\(fixed(c.difference, 4)) (\(fixed(c.interval.low, 4)) to \(fixed(c.interval.high, 4))), permutation p \(fixed(c.permutationP, 4))"
+    "\(c.difference >= 0 ? "+" : "")\(fixed(c.difference, 4)) (\(fixed(c.interval.low, 4)) to \(fixed(c.interval.high, 4))), permutation p \(probability(c.permutationP))"
   }
 
   public var json: String {

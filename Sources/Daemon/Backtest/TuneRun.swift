@@ -146,8 +146,11 @@ public final class TuneRun: @unchecked Sendable {
 
   private var metricPlace: Int { AccuracyMetric.allCases.firstIndex(of: options.metric) ?? 0 }
 
-  private func run(_ candidate: Int, _ range: Range<Int64>, threads: Int = 1) throws -> BacktestResult {
+  private func run(
+    _ candidate: Int, _ range: Range<Int64>, threads: Int = 1, isBrief: Bool = true
+  ) throws -> BacktestResult {
     var backtest = options.backtest
+    backtest.rules.isBrief = isBrief
     backtest.engine = configurations[candidate]
     backtest.split = .at(range.lowerBound, isOnline: false)
     backtest.rules.end = range.upperBound
@@ -211,8 +214,8 @@ public final class TuneRun: @unchecked Sendable {
     let outer = options.outer..<Int64.max
     var backtest = options.backtest
     backtest.split = .at(options.outer, isOnline: false)
-    let start = try run(0, outer, threads: options.threads)
-    let tuned = chosen == 0 ? start : try run(chosen, outer, threads: options.threads)
+    let start = try run(0, outer, threads: options.threads, isBrief: false)
+    let tuned = chosen == 0 ? start : try run(chosen, outer, threads: options.threads, isBrief: false)
     var report = BacktestReport(
       log, backtest, configuration: chosen == 0 ? configuration : "\(configuration), tuned", result: tuned)
     var outerGain: PairedComparison?

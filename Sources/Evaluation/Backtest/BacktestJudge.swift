@@ -20,6 +20,8 @@ public final class BacktestJudge {
   private var mark: [UInt32]
   private var markNumber: UInt32 = 0
   private var list: [UInt32] = []
+  /// The log's item by the engine's id, where it was asked for since the last seal.
+  private var ownIDs: [UInt32] = []
 
   public init(
     _ log: InteractionLog, _ rules: BacktestRules, main: Behaviour, configuration: EngineConfiguration
@@ -77,6 +79,7 @@ public final class BacktestJudge {
       list.append(own(answer.items[rank], engine) ?? InteractionLog.none)
     }
     tally.judge(.lists, list, question, standing: standing)
+    if rules.isBrief { return tally.end(question) }
     tally.attribute(answer, list)
     for item in relevant where !list.prefix(rules.mainK).contains(item) {
       tally.miss(why(item, engine))
@@ -101,8 +104,12 @@ public final class BacktestJudge {
     }
   }
 
+  /// The engine may have given ids back: after an erasure; a model says so itself.
+  public func forgetIDs() { ownIDs.removeAll(keepingCapacity: true) }
+
   /// A model comes into force.
   public func refresh(at time: Int64) {
+    forgetIDs()
     standing.refresh(at: time)
     tally.models += 1
   }
@@ -114,7 +121,16 @@ public final class BacktestJudge {
   // MARK: inside
 
   private func own(_ item: UInt32, _ engine: borrowing Engine) -> UInt32? {
-    log.items.find(engine.interactions.items.key(item), engine.interactions.items.fingerprint(item))
+    let place = Int(item)
+    if place >= ownIDs.count {
+      ownIDs += [UInt32](repeating: InteractionLog.none, count: engine.interactions.items.idLimit - ownIDs.count)
+    }
+    if ownIDs[place] == InteractionLog.none {
+      ownIDs[place] =
+        log.items.find(engine.interactions.items.key(item), engine.interactions.items.fingerprint(item))
+        ?? InteractionLog.none
+    }
+    return ownIDs[place] == InteractionLog.none ? nil : ownIDs[place]
   }
 
   private func theirs(_ item: UInt32, _ engine: borrowing Engine) -> UInt32? {

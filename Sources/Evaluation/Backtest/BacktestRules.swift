@@ -27,6 +27,8 @@ public struct BacktestRules: Sendable {
   public var ks = [5, 10, 20]
   /// The one that intervals, plots and comparisons are of; one of `ks`.
   public var mainK = 20
+  /// Only the samples of the lists: no baselines, intervals or plots. For a search, which asks for nothing else.
+  public var isBrief = false
   public init() {}
 }
 
@@ -120,9 +122,16 @@ struct QuestionPlan {
 
   private func givenCount(_ e: Int) -> Int { (Int(log.events[e].lineCount) + 1) / 2 }
 
-  private func distinct(_ items: some Sequence<UInt32>) -> [UInt32] {
+  private func distinct(_ items: some Collection<UInt32>) -> [UInt32] {
+    var found: [UInt32] = []
+    found.reserveCapacity(items.count)
+    if items.count <= 16 {
+      for item in items where !found.contains(item) { found.append(item) }
+      return found
+    }
     var seen = Set<UInt32>()
-    return items.filter { seen.insert($0).inserted }
+    for item in items where seen.insert(item).inserted { found.append(item) }
+    return found
   }
 }
 

@@ -11,6 +11,9 @@ struct JudgedQuestion {
   /// Places in the plots.
   var time: Int
   var history: Int
+  /// Of the asker's own items: how many had each, and how many are in each band.
+  var ownHolders: [Int]
+  var ownBands: [Int]
 }
 
 struct BacktestTally {
@@ -49,7 +52,7 @@ struct BacktestTally {
   /// Lists of a sample of the questions, by system, for the diversity of their items.
   private var sampled: [[[UInt32]]]
   private var sampling = SplitMix(seed: 1)
-  private static let sampleSize = 1000
+  private static let sampleSize = 200
   private static let timeCells = 40
   private static let historyEnds = [0, 2, 5, 10, 20, 50, 100, 200, Int.max]
 
@@ -123,8 +126,11 @@ struct BacktestTally {
       let at = sampling.below(number + 1)
       sampleAt = at < BacktestTally.sampleSize ? at : nil
     }
+    var bands = [0, 0, 0]
+    for item in standing.own[asker] { bands[Int(standing.band[Int(item)])] += 1 }
     return JudgedQuestion(
-      number: number, asker: UInt32(asker), relevant: relevant, time: cell, history: history)
+      number: number, asker: UInt32(asker), relevant: relevant, time: cell, history: history,
+      ownHolders: standing.own[asker].map { standing.holders[Int($0)] }, ownBands: bands)
   }
   /// Place of this question's lists in the sample, if it is drawn.
   private var sampleAt: Int?
@@ -161,19 +167,20 @@ struct BacktestTally {
       exposures[s][Int(item)] += 1
       if isWanted[Int(item)] { found[s][Int(item)] += 1 }
     }
-    judgeProperties(s, shown, standing.own[Int(question.asker)], standing)
+    judgeProperties(s, shown, question, standing)
     if let sampleAt { sampled[s][sampleAt] = shown }
   }
 
-  private mutating func judgeProperties(_ s: Int, _ shown: [UInt32], _ own: [UInt32], _ standing: Standing) {
+  private mutating func judgeProperties(
+    _ s: Int, _ shown: [UInt32], _ question: JudgedQuestion, _ standing: Standing
+  ) {
     let holders = shown.map { standing.holders[Int($0)] }
-    var (ownBands, bands) = ([0, 0, 0], [0, 0, 0])
-    for item in own { ownBands[Int(standing.band[Int(item)])] += 1 }
+    var bands = [0, 0, 0]
     for item in shown { bands[Int(standing.band[Int(item)])] += 1 }
     properties[s][0].values.append(Novelty.value(holders: holders, users: standing.askers) ?? .nan)
     properties[s][1].values.append(
-      PopularityBias.value(listHolders: holders, ownHolders: own.map { standing.holders[Int($0)] }) ?? .nan)
-    properties[s][2].values.append(Calibration.value(own: ownBands, list: bands) ?? .nan)
+      PopularityBias.value(listHolders: holders, ownHolders: question.ownHolders) ?? .nan)
+    properties[s][2].values.append(Calibration.value(own: question.ownBands, list: bands) ?? .nan)
   }
 
   /// Whose reasons the list stands on.
@@ -201,7 +208,8 @@ struct BacktestTally {
     let mainPlace = rules.ks.firstIndex(of: rules.mainK) ?? rules.ks.count - 1
     let bootstrap = Bootstrap()
     let holders = holderLists(standing)
-    let systems = JudgedSystem.allCases.map { system -> SystemResult in
+    let judged = rules.isBrief ? [] : JudgedSystem.allCases
+    let systems = judged.map { system -> SystemResult in
       let s = system.rawValue
       let diversity = Sample(
         sampled[s].map { list in
@@ -236,7 +244,7 @@ struct BacktestTally {
         popularityBias: estimate(first + 1), calibration: estimate(first + 2))
     }
     let lists = accuracy[JudgedSystem.lists.rawValue][mainPlace]
-    let comparisons = JudgedSystem.allCases.filter { $0 != .lists }.compactMap { system -> BaselineComparison? in
+    let comparisons = judged.filter { $0 != .lists }.compactMap { system -> BaselineComparison? in
       func compare(_ metric: AccuracyMetric) -> PairedComparison? {
         let m = AccuracyMetric.allCases.firstIndex(of: metric) ?? 0
         return PairedComparison(

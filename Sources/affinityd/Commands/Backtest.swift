@@ -24,7 +24,7 @@ struct BacktestCommand: ParsableCommand {
   @Option(help: "What is held back: a share of the events (20%), a duration from the end (30d), or all from a time on.")
   var test: TestPart?
   @Flag(help: "With --test: models go on being made at the ticks.") var online = false
-  @Option(help: "Event time between models.") var ticks = DurationArgument(milliseconds: 86_400_000)
+  @Option(help: "Event time between models.") var ticks = DurationArgument(milliseconds: 7 * 86_400_000)
   @Option(help: "One question in so many.") var every = 1
   @Option(help: "Another configuration for the same questions, with a paired test.") var against: String?
   @Option(help: "Catalogue lines; may be given several times.") var catalogue: [String] = []
