@@ -97,22 +97,24 @@ public struct Insights: Sendable {
     let rate = Insights.rate(judged.training)
     let model = PurchaseModel.fit(choice.purchase, judged.training, columns: choice.columns, parallel: parallel)
     let amounts = SpendModel.fit(judged.training, columns: choice.columns, ridge: choice.ridge, parallel: parallel)
-    evaluation = ModelEvaluation(model, amounts, trainingRate: rate, on: judged.validation, parallel: parallel)
+    evaluation = ModelEvaluation(model, amounts, trainingRate: rate, on: judged.validation.thinned(to: Training.judgedRows),
+      parallel: parallel)
     purchaseFault = evaluation.map(\.purchaseFault) ?? "only one kind of customer in the evaluation"
     spendFault = evaluation.map(\.spendFault) ?? "only one kind of customer in the evaluation"
     if purchaseFault == nil {
       let fit = PurchaseModel.fit(choice.purchase, latest, columns: choice.columns, parallel: parallel)
       purchase = fit
       drift = Evaluation.stability(
-        reference: fit.probabilities(latest.features, parallel: parallel),
-        current: fit.probabilities(table.features, parallel: parallel))
+        reference: fit.probabilities(latest.thinned(to: Training.judgedRows).features, parallel: parallel),
+        current: fit.probabilities(table.thinned(to: Training.judgedRows).features, parallel: parallel))
     }
     if spendFault == nil {
       spend = SpendModel.fit(latest, columns: choice.columns, ridge: choice.ridge, parallel: parallel)
     }
-    let filled = Preprocessor(latest.features, logs: Feature.allCases.map { _ in false }).filled(latest.features)
+    let some = latest.thinned(to: Training.judgedRows)
+    let filled = Preprocessor(some.features, logs: Feature.allCases.map { _ in false }).filled(some.features)
     let grown = DecisionTree.fit(
-      filled, labels: latest.bought, TreeSettings(.gini, maxDepth: 4, minLeaf: max(20, latest.customers.count / 50)),
+      filled, labels: some.bought, TreeSettings(.gini, maxDepth: 4, minLeaf: max(20, some.customers.count / 50)),
       parallel: parallel)
     tree = grown.pruned(alpha: 0.001)
   }

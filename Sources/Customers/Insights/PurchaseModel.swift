@@ -53,9 +53,9 @@ public struct PurchaseModel: Sendable {
     _ candidate: PurchaseCandidate, _ examples: FeatureTable, columns: [Int], parallel: ParallelFor = serially
   ) -> PurchaseModel {
     let whole = Preprocessor(
-      examples.features.selecting(columns), logs: columns.map { Feature.allCases[$0].isLogarithmic })
+      examples.features.selecting(columns), logs: columns.map { Feature.allCases[$0].isLogarithmic }, parallel: parallel)
     var chosen = Array(columns.indices)
-    var table = whole.apply(examples.features.selecting(columns))
+    var table = whole.apply(examples.features.selecting(columns), parallel: parallel)
     if let limit = candidate.featureLimit, limit < columns.count {
       let path = LassoPath.logistic(table, labels: examples.bought, tolerance: 1e-5, parallel: parallel)
       chosen = path.last { $0.active.count <= limit && !$0.active.isEmpty }?.active ?? chosen
@@ -103,13 +103,13 @@ public struct PurchaseModel: Sendable {
     return scores
   }
 
-  private func prepared(_ features: Table) -> Table {
+  private func prepared(_ features: Table, _ parallel: ParallelFor) -> Table {
     let chosen = features.selecting(columns)
-    return tree == nil ? preprocessor.apply(chosen) : preprocessor.filled(chosen)
+    return tree == nil ? preprocessor.apply(chosen, parallel: parallel) : preprocessor.filled(chosen)
   }
 
   public func probabilities(_ features: Table, parallel: ParallelFor = serially) -> [Double] {
-    let table = prepared(features)
+    let table = prepared(features, parallel)
     if let tree { return tree.predict(table) }
     guard let linear else { return [] }
     let scores = linear.scores(table, parallel: parallel)
@@ -191,8 +191,8 @@ public struct SpendModel: Sendable {
     _ examples: FeatureTable, columns: [Int], ridge: Double, parallel: ParallelFor = serially
   ) -> SpendModel? {
     let chosen = examples.features.selecting(columns)
-    let preprocessor = Preprocessor(chosen, logs: columns.map { Feature.allCases[$0].isLogarithmic })
-    let table = preprocessor.apply(chosen)
+    let preprocessor = Preprocessor(chosen, logs: columns.map { Feature.allCases[$0].isLogarithmic }, parallel: parallel)
+    let table = preprocessor.apply(chosen, parallel: parallel)
     let equations = NormalEquations(table, target: target(examples.spent), parallel: parallel)
     guard let regression = equations.solve(ridge: ridge) else { return nil }
     return SpendModel(
@@ -217,7 +217,7 @@ public struct SpendModel: Sendable {
 
   /// ln(1 + amount / 100) per row.
   public func logarithms(_ features: Table, parallel: ParallelFor = serially) -> [Double] {
-    regression.predict(preprocessor.apply(features.selecting(columns)), parallel: parallel)
+    regression.predict(preprocessor.apply(features.selecting(columns), parallel: parallel), parallel: parallel)
   }
 
   /// Hundredths.

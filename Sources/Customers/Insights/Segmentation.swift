@@ -18,7 +18,7 @@ public enum RFM {
     func quintiles(_ feature: Feature, isReversed: Bool) -> [Int] {
       let n = table.customers.count
       let column = table.features.column(feature.rawValue)
-      let order = (0..<n).sorted { column[$0] != column[$1] ? column[$0] < column[$1] : $0 < $1 }
+      let order = Evaluation.ascending((0..<n).map { column[$0] })
       var result = [Int](repeating: 0, count: n)
       for (rank, row) in order.enumerated() {
         let fifth = 1 + rank * 5 / n
@@ -68,8 +68,8 @@ public struct Segmentation: Sendable {
     guard n >= 10 else { return nil }
     let columns = Segmentation.features.map(\.rawValue)
     let chosen = table.features.selecting(columns)
-    preprocessor = Preprocessor(chosen, logs: columns.map { _ in true })
-    let prepared = preprocessor.apply(chosen)
+    preprocessor = Preprocessor(chosen, logs: columns.map { _ in true }, parallel: parallel)
+    let prepared = preprocessor.apply(chosen, parallel: parallel)
     let range = range.clamped(to: 1...max(1, n / 3))
     self.range = range
     let (k, scores) = ClusterCount.choose(prepared, range: range, by: choice, seed: seed, parallel: parallel)

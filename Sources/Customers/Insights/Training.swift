@@ -27,12 +27,15 @@ public struct TrainingSplit: Sendable {
 
   /// Evenly chosen rows, where there are many more.
   func thinned(to limit: Int) -> TrainingSplit {
-    func thin(_ table: FeatureTable) -> FeatureTable {
-      let n = table.customers.count
-      if n <= limit { return table }
-      return table.picking((0..<limit).map { $0 * n / limit })
-    }
-    return TrainingSplit(training: thin(training), validation: thin(validation))
+    TrainingSplit(training: training.thinned(to: limit), validation: validation.thinned(to: limit))
+  }
+}
+
+extension FeatureTable {
+  /// At most `limit` rows, evenly chosen.
+  func thinned(to limit: Int) -> FeatureTable {
+    let n = customers.count
+    return n <= limit ? self : picking((0..<limit).map { $0 * n / limit })
   }
 }
 
@@ -58,8 +61,9 @@ public struct ModelChoice: Sendable {
 public enum Training {
   /// Correlation above which the feature that tells less is left out.
   public static let correlationLimit = 0.98
-  /// Rows that choice looks at per table.
+  /// Rows that choice looks at per table; that evaluation, drift and the tree for people look at.
   static let choiceRows = 20_000
+  static let judgedRows = 100_000
 
   /// Features worth a look, without constant ones and near copies.
   public static func columns(_ examples: FeatureTable, parallel: ParallelFor = serially) -> (columns: [Int], merits: [FeatureMerit]) {

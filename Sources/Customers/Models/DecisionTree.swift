@@ -282,6 +282,8 @@ private struct ColumnScan: ~Copyable {
   private let nodes: Vec<Node>
   /// Closer neighbours are one value (scikit-learn's FEATURE_THRESHOLD).
   private static let apart: Float = 1e-7
+  /// Rows lie anywhere: their codes are asked for so many steps before their turn.
+  private static let ahead = 32
 
   init(nodes count: Int, classes: Int, totals: [UInt32], open: [Bool]) {
     self.classes = classes
@@ -310,6 +312,7 @@ private struct ColumnScan: ~Copyable {
     _ codes: UnsafePointer<UInt16>, _ minLeaf: Int32
   ) {
     for i in 0..<rows {
+      prefetch(codes + Int(order[min(i &+ ColumnScan.ahead, rows &- 1)]))
       let at = Int(codes[Int(order[i])])
       if at == 0xffff { continue }
       let slot = Int(slots[at])
@@ -344,6 +347,7 @@ private struct ColumnScan: ~Copyable {
       for c in 0..<classes { nodes.base[node].rightLogs += logs[Int(totals[node * classes + c])] }
     }
     for i in 0..<rows {
+      prefetch(codes + Int(order[min(i &+ ColumnScan.ahead, rows &- 1)]))
       let at = Int(codes[Int(order[i])])
       if at == 0xffff { continue }
       let slot = Int(slots[at])

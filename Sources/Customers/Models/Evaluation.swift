@@ -5,7 +5,10 @@ import Sparse
 public enum Evaluation {
   /// Rows by score ascending, equal ones by row.
   static func ascending(_ scores: [Double]) -> [Int] {
-    scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] < scores[$1] : $0 < $1 }
+    // Values beside their rows: a sort that looks each up is bound by memory.
+    var pairs = scores.indices.map { (score: scores[$0], row: $0) }
+    pairs.sort { $0.score != $1.score ? $0.score < $1.score : $0.row < $1.row }
+    return pairs.map(\.row)
   }
 
   /// Probability that a positive row scores above a negative one, equal scores counting half (Mann-Whitney). Nil where there is only

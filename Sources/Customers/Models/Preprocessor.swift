@@ -5,35 +5,45 @@ import Sparse
 public struct Preprocessor: Sendable, Equatable {
   /// Per column: take ln(1 + max(x, 0)) first.
   public var logs: [Bool]
-  /// After the logarithm: what stands for a missing value (NaN), the median of the others.
+  /// After the logarithm: what stands for a missing value (NaN), the median of the others; 0 where none is missing.
   public var fills: [Double]
   public var means: [Double]
   /// Population deviations; 1 for a constant column.
   public var deviations: [Double]
 
-  public init(_ table: Table, logs: [Bool]) {
+  public init(_ table: Table, logs: [Bool], parallel: ParallelFor = serially) {
     precondition(logs.count == table.columns)
     self.logs = logs
-    fills = []
-    means = []
-    deviations = []
-    for c in 0..<table.columns {
-      let from = table.column(c)
-      var known: [Double] = []
-      for row in 0..<table.rows where !from[row].isNaN {
-        known.append(logs[c] ? logarithm1p(max(from[row], 0)) : from[row])
-      }
-      known.sort()
-      let fill = known.isEmpty ? 0 : known[(known.count - 1) / 2]
-      let n = Double(max(1, table.rows))
-      let missing = Double(table.rows - known.count)
-      let mean = (known.reduce(0, +) + missing * fill) / n
-      let squares = known.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } + missing * (fill - mean) * (fill - mean)
-      fills.append(fill)
-      means.append(mean)
-      let deviation = root(squares / n)
-      deviations.append(deviation > 1e-12 * max(1, abs(mean)) ? deviation : 1)
+    let all = Vec<(fill: Double, mean: Double, deviation: Double)>.filled((0, 0, 1), count: table.columns)
+    let shared = Shared(all.base)
+    parallel(table.columns) { c in
+      shared.base[c] = Preprocessor.parameters(table.column(c), table.rows, isLogarithmic: logs[c])
     }
+    fills = all.buffer.map(\.fill)
+    means = all.buffer.map(\.mean)
+    deviations = all.buffer.map(\.deviation)
+  }
+
+  private static func parameters(
+    _ from: UnsafePointer<Double>, _ rows: Int, isLogarithmic: Bool
+  ) -> (fill: Double, mean: Double, deviation: Double) {
+    var known = Vec<Double>(capacity: rows)
+    for row in 0..<rows where !from[row].isNaN {
+      known.append(isLogarithmic ? logarithm1p(max(from[row], 0)) : from[row])
+    }
+    // The median is wanted only where something is missing.
+    var fill = 0.0
+    if known.count < rows && known.count > 0 {
+      var buffer = known.mutableBuffer
+      buffer.sort()
+      fill = known[(known.count - 1) / 2]
+    }
+    let n = Double(max(1, rows))
+    let missing = Double(rows - known.count)
+    let mean = (known.buffer.reduce(0, +) + missing * fill) / n
+    let squares = known.buffer.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } + missing * (fill - mean) * (fill - mean)
+    let deviation = root(squares / n)
+    return (fill, mean, deviation > 1e-12 * max(1, abs(mean)) ? deviation : 1)
   }
 
   /// One value of column `c`.
@@ -42,9 +52,9 @@ public struct Preprocessor: Sendable, Equatable {
     return (y - means[c]) / deviations[c]
   }
 
-  public func apply(_ table: Table) -> Table {
+  public func apply(_ table: Table, parallel: ParallelFor = serially) -> Table {
     let result = Table(rows: table.rows, columns: table.columns)
-    for c in 0..<table.columns {
+    parallel(table.columns) { c in
       let (from, to) = (table.column(c), result.column(c))
       for row in 0..<table.rows { to[row] = value(from[row], c) }
     }

@@ -17,7 +17,7 @@ public final class Table: @unchecked Sendable {
   public init(rows: Int, columns: Int) {
     self.rows = rows
     self.columns = columns
-    values = .filled(0, count: rows * columns)
+    values = .filled(0, count: max(1, rows * columns))
   }
 
   public subscript(row: Int, column: Int) -> Double {
