@@ -42,7 +42,7 @@ class World:
         self.start()
 
     def start(self):
-        self.base = max((int(name[-12:]) for name in os.listdir(self.state) if name != "lock"), default=0) \
+        self.base = max((int(name[-12:]) for name in os.listdir(self.state) if name.startswith("snapshot-")), default=0) \
             if os.path.isdir(self.state) else 0
         self.daemon.start()
         self.daemon.wait_for("caught up", 60)

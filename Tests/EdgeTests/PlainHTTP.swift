@@ -70,7 +70,10 @@ struct PlainAnswer {
 
   init(_ bytes: [UInt8]) throws {
     let text = String(decoding: bytes, as: UTF8.self)
-    let end = try #require(text.range(of: "\r\n\r\n"), "no HTTP answer: \(text.prefix(200))")
+    // Thrown, not required: who is turned away may ask again.
+    guard let end = text.range(of: "\r\n\r\n") else {
+      throw PlainConnection.Refused(description: "no HTTP answer: \(text.prefix(200))")
+    }
     let lines = text[..<end.lowerBound].components(separatedBy: "\r\n")
     let first = lines[0].split(separator: " ")
     status = try #require(first.count > 1 ? Int(first[1]) : nil, "\(lines[0])")
