@@ -426,16 +426,9 @@ struct FormulaLists: ~Copyable, Excluding {
       for i in 0..<entry.pointee.listed { sum += parts[entry.pointee.firstPart + i].contribution }
       entry.pointee.score = sum + entry.pointee.rest
     }
-    // They are few, or all the catalogue where all tie.
-    for i in start..<made.count {
-      let one = made[i]
-      var j = i
-      while j > start && precedes(one, made[j - 1], items) {
-        made[j] = made[j - 1]
-        j -= 1
-      }
-      made[j] = one
-    }
+    // They are few, or all the catalogue where all tie: a sort whose work grows gently.
+    var all = UnsafeMutableBufferPointer(start: made.base + start, count: made.count - start)
+    all.sort { precedes($0, $1, items) }
     var kept = start
     while kept < made.count && kept - start < top && made[kept].score > 0 { kept += 1 }
     made.count = kept
