@@ -115,8 +115,11 @@ public final class Producer: @unchecked Sendable {
     var extra = observer.extraProperties
     if let transactionalID {
       extra["transactional.id"] = transactionalID
+      // Below the session's timeout, and the messages' below this (KAFKA §3.5).
       extra["transaction.timeout.ms"] = "30000"
       extra["message.timeout.ms"] = "25000"
+      // As long as a request may be on its way before it is made again.
+      extra["socket.timeout.ms"] = "10000"
       // After CONCURRENT_TRANSACTIONS the library waits this long; 100 makes commits take 114 ms.
       extra["retry.backoff.ms"] = "10"
     }

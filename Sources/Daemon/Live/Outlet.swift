@@ -55,15 +55,7 @@ final class KafkaOutlet: Outlet {
     observer: ClientObserver
   ) throws(KafkaError) {
     self.name = name
-    var config = options.kafka
-    if name != nil {
-      // Below the session's timeout, and the messages' below this (KAFKA §3.5).
-      if config["transaction.timeout.ms"] == nil { config["transaction.timeout.ms"] = "30000" }
-      if config["message.timeout.ms"] == nil { config["message.timeout.ms"] = "25000" }
-      // As long as a request may be on its way before it is made again: `Publisher.patience`.
-      if config["socket.timeout.ms"] == nil { config["socket.timeout.ms"] = "10000" }
-    }
-    self.config = config
+    config = options.kafka
     self.observer = observer
     self.consumer = consumer
     names = options.topics
