@@ -1,12 +1,12 @@
 // Numbers and text for people: tables, pages.
 import Foundation
 
-/// Thousands apart.
-func grouped(_ value: Int) -> String {
+/// Thousands apart; on pages by a narrow space that breaks no line.
+package func grouped(_ value: Int, by separator: Character = "\u{202f}") -> String {
   var digits = Array(String(value.magnitude))
   var i = digits.count - 3
   while i > 0 {
-    digits.insert("\u{202f}", at: i)
+    digits.insert(separator, at: i)
     i -= 3
   }
   return (value < 0 ? "-" : "") + String(digits)

@@ -28,12 +28,4 @@ struct TimeArgument: ExpressibleByArgument {
 }
 
 /// Thousands apart, for people: 1 234 567.
-func grouped(_ value: Int) -> String {
-  var digits = Array(String(value.magnitude))
-  var i = digits.count - 3
-  while i > 0 {
-    digits.insert(" ", at: i)
-    i -= 3
-  }
-  return (value < 0 ? "-" : "") + String(digits)
-}
+func grouped(_ value: Int) -> String { grouped(value, by: " ") }

@@ -27,7 +27,7 @@ do {
 } catch let failure as CommandFailure {
   failure.report()
   exit(failure.status)
-} catch let error as FileError {
+} catch let error as any InputError {
   CommandFailure.failed("\(error)").report()
   exit(1)
 } catch let error as KafkaError {

@@ -57,7 +57,7 @@ public final class BacktestLog: @unchecked Sendable {
   }
 }
 
-public struct BacktestError: Error, CustomStringConvertible {
+public struct BacktestError: InputError {
   public var description: String
 }
 

@@ -18,7 +18,7 @@ public struct InsightOptions: Sendable {
   public init() {}
 }
 
-public struct InsightError: Error, CustomStringConvertible {
+public struct InsightError: InputError {
   public var description: String
 }
 

@@ -4,7 +4,7 @@ import Engine
 import Events
 import Sparse
 
-public struct CatalogueFileError: Error, CustomStringConvertible {
+public struct CatalogueFileError: InputError {
   public var description: String
 }
 

@@ -1,7 +1,7 @@
 // A log file as bytes: mapped where it is a plain file, read whole where it cannot be mapped (a pipe).
 import Glibc
 
-public struct FileError: Error, CustomStringConvertible {
+public struct FileError: InputError {
   public var path: String
   public var action: String
   public var code: Int32

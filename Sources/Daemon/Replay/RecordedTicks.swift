@@ -57,7 +57,7 @@ package struct RecordedModel: Sendable, Equatable {
   }
 }
 
-public struct RecordedTicksError: Error, CustomStringConvertible {
+public struct RecordedTicksError: InputError {
   public var description: String
 }
 

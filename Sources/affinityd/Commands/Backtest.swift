@@ -47,37 +47,33 @@ struct BacktestCommand: ParsableCommand {
 
   func run() throws {
     let configuration = try settings.load()
-    do {
-      let log = try read(files, configuration, behaviour: asked.behaviour)
-      if let qualityProtocol { return try run(qualityProtocol, log, configuration) }
-      var options = BacktestOptions()
-      options.engine = configuration.engine
-      options.catalogues = catalogue
-      options.threads = threads ?? configuration.engine.threads
-      options.ticks = max(1, ticks.milliseconds)
-      options.rules = asked.rules
-      options.rules.every = every
-      options.seen = asked.seen
-      if let test { options.split = .at(test.start(in: log), isOnline: online) }
-      let start = Progress.now()
-      let result = try run(log, options, "backtest")
-      var report = BacktestReport(log, options, configuration: name(settings.file), result: result)
-      if let against {
-        var other = settings
-        other.file = against
-        options.engine = try other.load().engine
-        let theirs = try run(log, options, "against \(against)")
-        report.against = (
-          name(against), theirs, result.compared(with: theirs, parallel: Threads.parallel(options.threads))
-        )
-      }
-      report.seconds = Progress.now() - start
-      if let html { try write(report.html, to: html) }
-      print(json ? report.json : report.text)
-      if let html, !json { print("page: \(html)") }
-    } catch let error as BacktestError { throw CommandFailure.failed("\(error)") } catch let error as CatalogueFileError {
-      throw CommandFailure.failed("\(error)")
+    let log = try read(files, configuration, behaviour: asked.behaviour)
+    if let qualityProtocol { return try run(qualityProtocol, log, configuration) }
+    var options = BacktestOptions()
+    options.engine = configuration.engine
+    options.catalogues = catalogue
+    options.threads = threads ?? configuration.engine.threads
+    options.ticks = max(1, ticks.milliseconds)
+    options.rules = asked.rules
+    options.rules.every = every
+    options.seen = asked.seen
+    if let test { options.split = .at(test.start(in: log), isOnline: online) }
+    let start = Progress.now()
+    let result = try run(log, options, "backtest")
+    var report = BacktestReport(log, options, configuration: name(settings.file), result: result)
+    if let against {
+      var other = settings
+      other.file = against
+      options.engine = try other.load().engine
+      let theirs = try run(log, options, "against \(against)")
+      report.against = (
+        name(against), theirs, result.compared(with: theirs, parallel: Threads.parallel(options.threads))
+      )
     }
+    report.seconds = Progress.now() - start
+    if let html { try write(report.html, to: html) }
+    print(json ? report.json : report.text)
+    if let html, !json { print("page: \(html)") }
   }
 
   private func run(_ log: BacktestLog, _ options: BacktestOptions, _ label: String) throws -> BacktestResult {

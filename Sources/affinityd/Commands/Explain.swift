@@ -32,44 +32,38 @@ struct ExplainCommand: ParsableCommand {
     var check = ExplanationCheck()
     var messages = 0
     var shown: [JSON] = []
-    do {
-      for path in catalogue {
-        try CatalogueFile.forEach(path) { key, value in
-          guard let value, let title = (try? JSON(value))?["title"]?.string else { return }
-          titles[String(decoding: key, as: UTF8.self)] = title
-        }
+    for path in catalogue {
+      try CatalogueFile.forEach(path) { key, value in
+        guard let value, let title = (try? JSON(value))?["title"]?.string else { return }
+        titles[String(decoding: key, as: UTF8.self)] = title
       }
-      let log = try MappedFile(path: path)
-      let bar = ProgressBar("explain")
-      var start = 0
-      while start < log.bytes.count {
-        let rest = UnsafeRawBufferPointer(rebasing: log.bytes[start...])
-        let length = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.count
-        let line = UnsafeRawBufferPointer(rebasing: rest[..<length])
-        start += length + 1
-        bar.show(start, of: log.bytes.count)
-        if line.isEmpty { continue }
-        guard var message = try? JSON(line) else {
-          throw CommandFailure.failed("\(path): message \(messages + 1) is not JSON")
-        }
-        if message["topic"] != nil, let payload = message["payload"] {
-          guard let text = payload.string else { continue }
-          message = (try? JSON(text)) ?? .null
-        }
-        if message["deleted"] == .bool(true) { continue }
-        messages += 1
-        check.check(message)
-        if isWanted(message) {
-          if !all { shown.removeAll() }
-          shown.append(message)
-        }
-      }
-      bar.clear()
-    } catch let error as FileError {
-      throw CommandFailure.failed("\(error)")
-    } catch let error as CatalogueFileError {
-      throw CommandFailure.failed("\(error)")
     }
+    let log = try MappedFile(path: path)
+    let bar = ProgressBar("explain")
+    var start = 0
+    while start < log.bytes.count {
+      let rest = UnsafeRawBufferPointer(rebasing: log.bytes[start...])
+      let length = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.count
+      let line = UnsafeRawBufferPointer(rebasing: rest[..<length])
+      start += length + 1
+      bar.show(start, of: log.bytes.count)
+      if line.isEmpty { continue }
+      guard var message = try? JSON(line) else {
+        throw CommandFailure.failed("\(path): message \(messages + 1) is not JSON")
+      }
+      if message["topic"] != nil, let payload = message["payload"] {
+        guard let text = payload.string else { continue }
+        message = (try? JSON(text)) ?? .null
+      }
+      if message["deleted"] == .bool(true) { continue }
+      messages += 1
+      check.check(message)
+      if isWanted(message) {
+        if !all { shown.removeAll() }
+        shown.append(message)
+      }
+    }
+    bar.clear()
     if user != nil || id != nil {
       if shown.isEmpty { throw CommandFailure.failed("no list of \(user ?? id ?? "") in \(path)") }
       for message in shown { print(describe(message, titles)) }

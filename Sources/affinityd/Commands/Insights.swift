@@ -52,19 +52,8 @@ struct InsightsCommand: ParsableCommand {
     options.settings.segmentsBy = segmentsBy
     options.settings.seed = seed
     let bar = ProgressBar("insights")
-    let run: InsightRun
-    do {
-      run = try InsightRun(options) { bar.show($0, of: $1) }
-    } catch let error as FileError {
-      bar.clear()
-      throw CommandFailure.failed("\(error)")
-    } catch let error as CatalogueFileError {
-      bar.clear()
-      throw CommandFailure.failed("\(error)")
-    } catch let error as InsightError {
-      bar.clear()
-      throw CommandFailure.failed("\(error)")
-    }
+    defer { bar.clear() }
+    let run = try InsightRun(options) { bar.show($0, of: $1) }
     bar.clear()
     var file = try OutputFile(out)
     try write(run, &file)

@@ -49,13 +49,9 @@ struct ProduceCommand: ParsableCommand {
       bar.clear()
       complain(
         "\(grouped(summary.records)) records, \(grouped(summary.bytes)) bytes to \(options.topic) in \((summary.seconds * 100).rounded() / 100) s (\(grouped(Int(Double(summary.records) / max(1e-9, summary.seconds))))/s)\(summary.unkeyed > 0 ? "; \(summary.unkeyed) lines are no events" : "")")
-    } catch let error as FileError {
-      throw CommandFailure.failed("\(error)")
     } catch let error as KafkaError {
       if error.isSettings { throw CommandFailure.usage("\(error)") }
       throw CommandFailure.failed("\(bootstrap): \(error)")
-    } catch let error as CatalogueFileError {
-      throw CommandFailure.failed("\(error)")
     }
   }
 }

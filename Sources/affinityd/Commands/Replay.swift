@@ -40,21 +40,11 @@ struct ReplayCommand: ParsableCommand {
     options.catalogues = catalogue
     options.threads = threads ?? configuration.engine.threads
     let bar = ProgressBar("replay")
-    do {
-      let replay = try Replay(options) { done, total in bar.show(done, of: total) }
-      let summary = try replay.run()
-      bar.clear()
-      print(json ? summary.json : summary.text(out))
-    } catch let error as FileError {
-      bar.clear()
-      throw CommandFailure.failed("\(error)")
-    } catch let error as CatalogueFileError {
-      bar.clear()
-      throw CommandFailure.failed("\(error)")
-    } catch let error as RecordedTicksError {
-      bar.clear()
-      throw CommandFailure.failed("\(error)")
-    }
+    defer { bar.clear() }
+    let replay = try Replay(options) { done, total in bar.show(done, of: total) }
+    let summary = try replay.run()
+    bar.clear()
+    print(json ? summary.json : summary.text(out))
   }
 }
 

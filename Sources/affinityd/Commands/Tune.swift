@@ -40,42 +40,38 @@ struct TuneCommand: ParsableCommand {
 
   func run() throws {
     let configuration = try settings.load()
-    do {
-      let log = try read(files, configuration, behaviour: asked.behaviour)
-      var options = TuneOptions()
-      options.backtest.engine = configuration.engine
-      options.backtest.catalogues = catalogue
-      options.backtest.rules = asked.rules
-      options.backtest.rules.every = every
-      options.backtest.seen = asked.seen
-      options.candidates = configurations
-      options.folds = folds
-      options.metric = metric
-      options.seed = seed
-      options.threads = max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)
-      options.journal = journal
-      options.outer = test.map { $0.start(in: log) } ?? log.time(atShare: 0.8)
-      let start = Progress.now()
-      var bar = Progress("tune")
-      let search = try TuneRun(log, options) { try changed($0).engine }
-      let name = settings.file.map { ($0 as NSString).lastPathComponent } ?? "the defaults"
-      var report = try search.run(configuration: name) { state in
-        bar.update(state.done, of: state.total, note(state))
-      }
-      bar.clear()
-      report.seconds = Progress.now() - start
-      if let out {
-        let said = report.outerGain.map { "\(metric.title)@\(report.k) \($0.difference >= 0 ? "+" : "")\(String(format: "%.4f", $0.difference)) over \(name) on what was held back" }
-        try write(
-          TuneReport.yaml(try changed(report.chosen.changes), found: said ?? "nothing better than \(name)"), to: out)
-      }
-      if let html { try write(report.outerReport.html, to: html) }
-      print(json ? report.json : report.text)
-      if let out, out != "-", !json { print("configuration: \(out)") }
-      if let html, html != "-", !json { print("page: \(html)") }
-    } catch let error as BacktestError { throw CommandFailure.failed("\(error)") } catch let error as CatalogueFileError {
-      throw CommandFailure.failed("\(error)")
+    let log = try read(files, configuration, behaviour: asked.behaviour)
+    var options = TuneOptions()
+    options.backtest.engine = configuration.engine
+    options.backtest.catalogues = catalogue
+    options.backtest.rules = asked.rules
+    options.backtest.rules.every = every
+    options.backtest.seen = asked.seen
+    options.candidates = configurations
+    options.folds = folds
+    options.metric = metric
+    options.seed = seed
+    options.threads = max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)
+    options.journal = journal
+    options.outer = test.map { $0.start(in: log) } ?? log.time(atShare: 0.8)
+    let start = Progress.now()
+    var bar = Progress("tune")
+    let search = try TuneRun(log, options) { try changed($0).engine }
+    let name = settings.file.map { ($0 as NSString).lastPathComponent } ?? "the defaults"
+    var report = try search.run(configuration: name) { state in
+      bar.update(state.done, of: state.total, note(state))
     }
+    bar.clear()
+    report.seconds = Progress.now() - start
+    if let out {
+      let said = report.outerGain.map { "\(metric.title)@\(report.k) \($0.difference >= 0 ? "+" : "")\(String(format: "%.4f", $0.difference)) over \(name) on what was held back" }
+      try write(
+        TuneReport.yaml(try changed(report.chosen.changes), found: said ?? "nothing better than \(name)"), to: out)
+    }
+    if let html { try write(report.outerReport.html, to: html) }
+    print(json ? report.json : report.text)
+    if let out, out != "-", !json { print("configuration: \(out)") }
+    if let html, html != "-", !json { print("page: \(html)") }
   }
 
   /// The configuration given, with these keys changed.

@@ -37,12 +37,9 @@ struct ValidateCommand: ParsableCommand {
 
     let bar = ProgressBar("validate")
     var quality = LogQuality()
-    do {
-      try quality.read(
-        files, limits: configuration.eventLimits,
-        futureTolerance: configuration.engine.futureTolerance
-      ) { bar.show($0, of: $1) }
-    } catch let error as FileError { throw CommandFailure.failed("\(error)") }
+    try quality.read(
+      files, limits: configuration.eventLimits, futureTolerance: configuration.engine.futureTolerance
+    ) { bar.show($0, of: $1) }
     bar.clear()
     if json { print(quality.json) } else { tell(quality) }
     if quality.rejected > 0 { throw ExitCode(1) }
