@@ -95,25 +95,8 @@ struct MergedLog {
 
   /// - Parameter body: false ends it.
   func forEach(progress: (Int, Int) -> Void, _ body: (MergedRecord) throws -> Bool) throws {
-    let total = cursors.reduce(0) { $0 + $1.totalBytes }
-    var times = [Int64](repeating: .min, count: cursors.count)
-    func look(_ c: Int) {
-      if !cursors[c].isAtEnd, let time = cursors[c].batch.time(at: cursors[c].index) { times[c] = time }
+    try cursors.forEachMerged(progress: progress) { cursor, index in
+      try body(MergedRecord(cursor: cursor, index: index))
     }
-    for c in cursors.indices { look(c) }
-    var taken = 0
-    while true {
-      var best = -1
-      for c in cursors.indices where !cursors[c].isAtEnd {
-        if best < 0 || times[c] < times[best] { best = c }
-      }
-      if best < 0 { break }
-      if !(try body(MergedRecord(cursor: cursors[best], index: cursors[best].index))) { return }
-      cursors[best].advance()
-      look(best)
-      taken += 1
-      if taken % 8192 == 0 { progress(cursors.reduce(0) { $0 + $1.bytesDone }, total) }
-    }
-    progress(total, total)
   }
 }

@@ -203,3 +203,34 @@ final class LogCursor {
 
   deinit { if isLoading { ready.wait() } }
 }
+
+extension [LogCursor] {
+  /// Records by event time, then file, then line; a record without a time has that of the one before it.
+  /// - Parameters:
+  ///   - progress: called now and then with the bytes done of all, and at the end.
+  ///   - body: false ends it.
+  func forEachMerged(
+    progress: (Int, Int) throws -> Void, _ body: (LogCursor, Int) throws -> Bool
+  ) rethrows {
+    let total = reduce(0) { $0 + $1.totalBytes }
+    var times = [Int64](repeating: .min, count: count)
+    func look(_ c: Int) {
+      if !self[c].isAtEnd, let time = self[c].batch.time(at: self[c].index) { times[c] = time }
+    }
+    for c in indices { look(c) }
+    var taken = 0
+    while true {
+      var best = -1
+      for c in indices where !self[c].isAtEnd {
+        if best < 0 || times[c] < times[best] { best = c }
+      }
+      if best < 0 { break }
+      if !(try body(self[best], self[best].index)) { return }
+      self[best].advance()
+      look(best)
+      taken += 1
+      if taken % 8192 == 0 { try progress(reduce(0) { $0 + $1.bytesDone }, total) }
+    }
+    try progress(total, total)
+  }
+}

@@ -97,7 +97,7 @@ public final class Replay {
     } else if cursors.count == 1 {
       try runOne(cursors[0], total)
     } else {
-      try runMerged(cursors, total)
+      try runMerged(cursors)
     }
     try finish()
     return summary
@@ -134,32 +134,14 @@ public final class Replay {
     progress(total, total)
   }
 
-  /// By event time, then file, then line. A record without a time has that of the one before it.
-  private func runMerged(_ cursors: [LogCursor], _ total: Int) throws {
-    var times = [Int64](repeating: .min, count: cursors.count)
-    func look(_ c: Int) {
-      if !cursors[c].isAtEnd, let time = cursors[c].batch.time(at: cursors[c].index) {
-        times[c] = time
-      }
+  private func runMerged(_ cursors: [LogCursor]) throws {
+    try cursors.forEachMerged { done, total in
+      try between()
+      progress(done, total)
+    } _: { cursor, index in
+      try take(cursor, index)
+      return true
     }
-    for c in cursors.indices { look(c) }
-    var taken = 0
-    while true {
-      var best = -1
-      for c in cursors.indices where !cursors[c].isAtEnd {
-        if best < 0 || times[c] < times[best] { best = c }
-      }
-      if best < 0 { break }
-      try take(cursors[best], cursors[best].index)
-      cursors[best].advance()
-      look(best)
-      taken += 1
-      if taken % 8192 == 0 {
-        try between()
-        progress(cursors.reduce(0) { $0 + $1.bytesDone }, total)
-      }
-    }
-    progress(total, total)
   }
 
   /// One record.
