@@ -18,10 +18,10 @@ In the end, after a last start and a stop by SIGTERM, it must have seen
 
 Exit status 0 if so, 1 if not (the files are kept and named), 2 for wrong use.
 """
-import argparse, os, shutil, sys, tempfile, time
+import argparse, os, time
 
-from live import (Daemon, Failure, OUTPUTS, ROOT, Reader, compare_with_replay, create_topics, delete_topics, kill_at_random,
-                  make_log, produce, say, wait_for_the_end, with_client)
+from live import (Daemon, Failure, OUTPUTS, Reader, compare_with_replay, create_topics, delete_topics, enough_events, judge,
+                  kill_at_random, make_log, produce, say, wait_for_the_end, with_client)
 
 
 def check_offsets(options, daemon, admin):
@@ -110,19 +110,9 @@ def main():
     if not options.brokers:
         parser.error("--brokers HOST:PORT, or AFFINITY_TEST_BROKERS")
     with_client()
-    os.chdir(ROOT)
     options.reach = 3 + options.session_timeout / 1000 if options.dynamic else 0.8  # seconds: by then it reads
-    options.events = options.events or 15 * options.rate * (options.kills + 2)
-    folder = tempfile.mkdtemp(prefix="affinity-exactly-once-")
-    try:
-        run(options, folder)
-    except Failure as failure:
-        print(f"exactly once: FAILS (seed {options.seed}, files in {folder})\n{failure}")
-        sys.exit(1)
-    if options.keep:
-        say(f"kept: {folder}")
-    else:
-        shutil.rmtree(folder)
+    options.events = enough_events(options)
+    judge("exactly once", options, run)
 
 
 main()

@@ -15,9 +15,9 @@ run, which is a plain replay of the topic with the recorded ticks:
 Exit status 0 if so, 1 if not (the files are kept and named), 2 for wrong use. The reader is confluent-kafka, which goes
 into a virtual environment under /tmp.
 """
-import argparse, os, shutil, sys, tempfile
+import argparse, os
 
-from live import (Daemon, Failure, OUTPUTS, ROOT, Reader, compare_with_replay, kill_at_random, make_log, produce, say,
+from live import (Daemon, OUTPUTS, Reader, compare_with_replay, enough_events, judge, kill_at_random, make_log, produce, say,
                   start_broker, wait_for_the_end, with_client)
 
 
@@ -62,18 +62,8 @@ def main():
     options = parser.parse_args()
     options.reach = 7  # seconds: by then it reads
     with_client()
-    os.chdir(ROOT)
-    options.events = options.events or 15 * options.rate * (options.kills + 2)
-    folder = tempfile.mkdtemp(prefix="affinity-kills-")
-    try:
-        run(options, folder)
-    except Failure as failure:
-        print(f"kills: FAILS (seed {options.seed}, files in {folder})\n{failure}")
-        sys.exit(1)
-    if options.keep:
-        say(f"kept: {folder}")
-    else:
-        shutil.rmtree(folder)
+    options.events = enough_events(options)
+    judge("kills", options, run)
 
 
 main()

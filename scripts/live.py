@@ -3,7 +3,7 @@ reads along, and the comparison of what it saw with a plain replay of the same t
 
 The consumer is confluent-kafka, from PyPI; `with_client()` starts the script again with it where it is missing.
 """
-import collections, hashlib, json, os, random, re, signal, subprocess, sys, threading, time
+import collections, hashlib, json, os, random, re, shutil, signal, subprocess, sys, tempfile, threading, time
 
 from peers import environment
 
@@ -30,6 +30,27 @@ def digest(value):
 
 class Failure(Exception):
     """What the verdict is to say."""
+
+
+def judge(title, options, run):
+    """Runs `run(options, folder)` in a folder of its own and ends with its verdict: a Failure is said, and the files are
+    kept and named."""
+    os.chdir(ROOT)
+    folder = tempfile.mkdtemp(prefix=f"affinity-{title.replace(' ', '-')}-")
+    try:
+        run(options, folder)
+    except Failure as failure:
+        print(f"{title}: FAILS (seed {options.seed}, files in {folder})\n{failure}")
+        sys.exit(1)
+    if options.keep:
+        say(f"kept: {folder}")
+    else:
+        shutil.rmtree(folder)
+
+
+def enough_events(options):
+    """How many last for all the kills, where nobody says."""
+    return options.events or 15 * options.rate * (options.kills + 2)
 
 
 class Daemon:

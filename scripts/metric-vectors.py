@@ -5,25 +5,7 @@ from ranx import Qrels, Run, evaluate
 from scipy import stats
 from sklearn.metrics import ndcg_score
 
-MASK = (1 << 64) - 1
-
-
-class SplitMix:  # Sources/Sparse/SplitMix.swift
-    def __init__(self, seed):
-        self.state = seed
-
-    def next(self):
-        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
-        z = self.state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-        return z ^ (z >> 31)
-
-    def unit(self):
-        return (self.next() >> 11) * 2.0**-53
-
-    def below(self, limit):
-        return (self.next() * limit) >> 64
+from splitmix import SplitMix
 
 
 def lists(seed=7, questions=300, items=60):

@@ -17,9 +17,9 @@ After each of them
 An attempt takes a second or two, all of them half an hour. Exit status 0 if all holds, 1 if not (the files are kept and named), 2 for wrong use, 77 where
 strace is not there or may not attach.
 """
-import argparse, collections, glob, os, re, shutil, signal, subprocess, sys, tempfile, time
+import argparse, collections, glob, os, re, shutil, signal, subprocess, sys, time
 
-from live import Daemon, Failure, ROOT, make_log, produce, say, start_broker
+from live import Daemon, Failure, judge, make_log, produce, say, start_broker
 
 OUTCOME = re.compile(r"info affinityd: snapshot (/\S+) in|error affinityd: snapshot: (.*)")
 # The writer's calls that need no file of ours are not worth a fault: they set up signals and the end.
@@ -225,17 +225,7 @@ def main():
     if not may_trace():
         print("snapshot-faults: strace is not there (apt-get install strace), or may not attach here", file=sys.stderr)
         sys.exit(77)
-    os.chdir(ROOT)
-    folder = tempfile.mkdtemp(prefix="affinity-snapshot-faults-")
-    try:
-        run(options, folder)
-    except Failure as failure:
-        print(f"snapshot faults: FAILS (files in {folder})\n{failure}")
-        sys.exit(1)
-    if options.keep:
-        say(f"kept: {folder}")
-    else:
-        shutil.rmtree(folder)
+    judge("snapshot faults", options, run)
 
 
 main()
